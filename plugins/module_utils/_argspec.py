@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The argument specification that the modules share, as their documentation fragment describes it."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SSL_MODES
+
+__all__ = ["create_module"]
+
+
+class _Module(AnsibleModule):
+    """An option given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type."""
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self.params = {name: value for name, value in self.params.items() if value != ""}
+
+
+def create_module(**own: Dict[str, Any]) -> AnsibleModule:
+    """A module with the shared connection options and ``own`` ones, able to do check mode."""
+    return _Module(argument_spec=dict(_connection_spec(), **own), supports_check_mode=True)
+
+
+def _connection_spec() -> Dict[str, Dict[str, Any]]:
+    """The options of the fragment ``pgfleet.backup.connection``."""
+    return {
+        "mode": {"type": "str", "choices": ["auto", "in_container", "external", "local"], "default": "auto"},
+        "container": {"type": "str"},
+        "container_image": {"type": "str"},
+        "container_labels": {"type": "dict"},
+        "docker_host": {"type": "str"},
+        "login_host": {"type": "str"},
+        "login_port": {"type": "str"},
+        "login_user": {"type": "str"},
+        "login_password": {"type": "str", "no_log": True},
+        "login_unix_socket": {"type": "str"},
+        "ssl_mode": {"type": "str", "choices": list(SSL_MODES)},
+        "ca_cert": {"type": "path"},
+        "ssl_cert": {"type": "path"},
+        "ssl_key": {"type": "path", "no_log": False},
+        "connect_params": {"type": "dict"},
+        "maintenance_db": {"type": "str"},
+        "credentials_file": {"type": "path"},
+        "backup_dir": {"type": "path", "default": "/var/lib/pgfleet/backups"},
+        "instance": {"type": "str"},
+    }

@@ -1,0 +1,218 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The story of a backup, told top to bottom."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, List, Mapping, Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import (
+    SetIdentity,
+    database_manifest,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import BackupOptions, read_backup_options
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import (
+    PartialSet,
+    ensure_backup_dir,
+    probe_backup_dir,
+    sweep_partials,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner, next_sequence, sets_in
+from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
+from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
+from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
+from ansible_collections.pgfleet.backup.plugins.module_utils._dump import plan_dump, write_dump
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
+from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    GLOBALS_FILE,
+    database_dir,
+    default_credentials_file,
+    new_set_id,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, slot
+from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import restore_md
+from ansible_collections.pgfleet.backup.plugins.module_utils._retention import choose, prune
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
+    Run,
+    Session,
+    instance_name,
+    open_session,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, read_set
+
+__all__ = ["back_up", "back_up_database"]
+
+
+def back_up(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]) -> None:
+    """Back up one database or all, filling ``result`` with the module's return keys as they become known.
+
+    With ``check`` it discovers, connects and plans, and changes nothing. Raises ``BackupError``.
+    """
+    options = read_backup_options(params)
+    result.update(backups=[], failed_databases=[], pruned=[], plan={}, run_id=run.run_id)
+    (probe_backup_dir if check else ensure_backup_dir)(options.backup_dir)
+    session = open_session(
+        params, env, run=run, database=options.database, maintenance=options.all_databases
+    )
+    result["context"] = session.describe(trace=False)
+    instance = instance_name(session.context, options.instance)
+    check_owner(options.backup_dir, instance, machine_id())
+    databases = _databases(session, options)
+    result["plan"] = _plan(session, options, instance, databases)
+    if check:
+        result["changed"] = any(not item["fresh"] for item in result["plan"]["databases"])
+        return
+    for database in databases:
+        try:
+            result["backups"].append(back_up_database(session, options, instance, database, pruned=result["pruned"]))
+        except BackupError as error:
+            if not options.all_databases:
+                raise
+            run.log.add("{0}: {1}".format(database, error.msg))
+            result["failed_databases"].append(
+                {"database": database, "code": error.code, "msg": error.msg, "retryable": error.retryable}
+            )
+            if error.code in ("INTERRUPTED", "NO_SPACE"):
+                break  # every further database would meet the same
+    if options.all_databases and options.include_globals:
+        result["backups"].append(back_up_globals(session, options, instance, pruned=result["pruned"]))
+    result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
+    _persist_credentials(session, params, options)
+    if result["failed_databases"]:
+        raise _some_failed(result["failed_databases"], len(databases))
+
+
+def back_up_database(
+    session: Session, options: BackupOptions, instance: str, database: str, *, pruned: List[str]
+) -> Dict[str, Any]:
+    """Back up one database under its lock; the entry for ``backups``. Paths that retention removed join ``pruned``."""
+    folder = database_dir(options.backup_dir, instance, database)
+    log, executor = session.executor.log, session.executor
+    with database_lock(folder, timeout=options.lock_timeout):
+        for path in sweep_partials(folder):
+            log.add("Removed what an earlier run left unfinished: {0}".format(path))
+        sets, _problems = sets_in(folder)
+        fresh = fresh_set(sets, options, _now())
+        if fresh is not None:
+            log.add("{0}: the verified backup {1} is younger than max_age".format(database, fresh.id))
+            return dict(fresh.describe(), status="fresh", changed=False)
+        with slot(options.backup_dir, options.max_concurrent, options.lock_timeout):
+            with executor.time_limit(options.timeout):
+                published = _make_set(session, options, instance, database, folder, next_sequence(sets))
+                if options.verify == "restore":
+                    published = drill_into_verdict(session, published, jobs=options.jobs)
+        log.add("{0}: published {1}".format(database, published.path))
+        removed = prune(sets + [published], options.retention, _now())
+        for path in removed:
+            log.add("Retention removed {0}".format(path))
+        pruned.extend(removed)
+    return dict(published.describe(), changed=True)
+
+
+def fresh_set(sets: List[BackupSet], options: BackupOptions, now: datetime) -> Optional[BackupSet]:
+    """The newest verified set of the same kind, if it is younger than ``max_age``. One from the future is not."""
+    if options.max_age is None:
+        return None
+    alike = [
+        item for item in sets if item.verified and item.kind == options.kind
+        and item.manifest["filters"] == options.filters.describe()
+    ]
+    newest = max(alike, key=lambda item: item.sequence, default=None)
+    if newest is not None and timedelta(0) <= now - newest.created < options.max_age:
+        return newest
+    return None
+
+
+def _make_set(
+    session: Session, options: BackupOptions, instance: str, database: str, folder: str, sequence: int
+) -> BackupSet:
+    executor = session.executor
+    warnings_before = len(executor.log.warnings)
+    created = _now()
+    identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, sequence, created)
+    facts = executor.query_json(_queries.DATABASE, database=database)
+    plan = plan_dump(executor, options, database_bytes=facts["bytes"])
+    with PartialSet.create(folder, identity.set_id) as partial:
+        roles: List[Dict[str, Any]] = []
+        if options.include_globals:
+            roles = executor.query_json(
+                _queries.roles(with_verifiers=bool(session.server["superuser"])), database=database
+            )
+            if not session.server["superuser"]:
+                executor.log.warn("{0}: only a superuser can read password verifiers; roles are kept without".format(
+                    database))
+            partial.write_text(GLOBALS_FILE, roles_script(roles, database=database))
+        dumped = write_dump(executor, partial, database, plan, options)
+        manifest = database_manifest(
+            session, identity, options, dumped,
+            facts=facts,
+            roles=[role["row"]["rolname"] for role in roles],
+            finished=_now(),
+            warnings=executor.log.warnings[warnings_before:],
+        )
+        path = partial.publish(manifest, restore_md(manifest, [entry["path"] for entry in partial.files]))
+    return read_set(path)
+
+
+def _databases(session: Session, options: BackupOptions) -> List[str]:
+    if not options.all_databases:
+        return [session.context.database]
+    found = list_databases(session.executor, session.maintenance_db)
+    return [item["name"] for item in found if item["name"] not in options.exclude_databases]
+
+
+def _plan(session: Session, options: BackupOptions, instance: str, databases: List[str]) -> Dict[str, Any]:
+    """What will be done, without doing it."""
+    planned = []
+    for database in databases:
+        folder = database_dir(options.backup_dir, instance, database)
+        sets, _problems = sets_in(folder)
+        fresh = fresh_set(sets, options, _now())
+        planned.append({
+            "database": database,
+            "folder": folder,
+            "existing": [item.id for item in sets],
+            "fresh": fresh.id if fresh else None,
+            # The new set will be one more to count; which ones it pushes out is decided when it is verified.
+            "removable": [item.id for item in choose(sets, options.retention, _now())[1]],
+        })
+    return {"instance": instance, "format": options.format, "verify": options.verify, "databases": planned}
+
+
+def _persist_credentials(session: Session, params: Mapping[str, Any], options: BackupOptions) -> None:
+    """Keep what led to this server for a day on which its container cannot say it any more."""
+    context = session.context
+    if not options.persist_credentials or context.mode != IN_CONTAINER:
+        return
+    path = params.get("credentials_file") or default_credentials_file(options.backup_dir)
+    variables = {
+        "POSTGRES_HOST": "localhost",
+        "POSTGRES_PORT": str(context.port),
+        "POSTGRES_USER": context.user,
+        "POSTGRES_DB": context.database,
+        "POSTGRES_CONTAINER": context.container_name,
+    }
+    if context.password:
+        variables["POSTGRES_PASSWORD"] = context.password
+    write_credentials(path, variables)
+    session.executor.log.add("Kept the credentials in {0}".format(path))
+
+
+def _some_failed(failed: List[Dict[str, Any]], total: int) -> BackupError:
+    codes = {item["code"] for item in failed}
+    return BackupError(
+        codes.pop() if len(codes) == 1 else "BACKUP_FAILED",
+        "{0} of {1} databases failed: {2}".format(
+            len(failed), total, "; ".join("{0} ({1})".format(item["database"], item["msg"]) for item in failed)),
+        retryable=all(item["retryable"] for item in failed),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

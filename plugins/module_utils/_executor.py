@@ -1,0 +1,370 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running a PostgreSQL tool in the right place: what both executors share, the guard included."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from abc import ABC, abstractmethod
+from contextlib import contextmanager
+from typing import (
+    Any,
+    Callable,
+    ClassVar,
+    ContextManager,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    NoReturn,
+    Optional,
+    Sequence,
+)
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._guard import guard
+from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
+    StreamBroken,
+    ToolProcess,
+    ToolTimeout,
+    pump,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo, literal
+from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import StderrLines, classify
+
+__all__ = ["PgExecutor", "ToolResult"]
+
+_CONNECT_SECONDS = "15"
+_QUERY_BYTES = 256 * 1024 * 1024
+# Notices a dead client while a query runs, so that a killed run leaves no session behind (PostgreSQL 14 on).
+_CHECK_INTERVAL = "-c client_connection_check_interval=5s"
+_CHECK_INTERVAL_SINCE = 140000
+
+
+class ToolResult(NamedTuple):
+    """A finished tool: its exit status, collected stdout (empty when it was streamed), last stderr lines, seconds."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+    seconds: float
+
+
+class PgExecutor(ABC):
+    """Runs PostgreSQL tools for one context.
+
+    ``failure`` is the code of the operation under way (``BACKUP_FAILED`` or ``RESTORE_FAILED``), used where nothing
+    more precise is known. ``deadline`` (``time.monotonic()``) bounds every tool once it is set.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    transport: ClassVar[str]
+
+    def __init__(self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str) -> None:
+        self.context = context
+        self.log = log
+        self.redactor = redactor
+        self.run_id = run_id
+        self.failure = failure
+        self.deadline: Optional[float] = None
+        self.control_database = context.database  # where sessions can be ended from
+        self._ending = False
+
+    # What a subclass knows: its client, how to start a tool, and how to end what it started.
+
+    @property
+    @abstractmethod
+    def client(self) -> Client:
+        """The client whose tools are run. Raises ``CLIENT_NOT_FOUND`` or ``CLIENT_TOO_OLD``."""
+
+    @abstractmethod
+    def require_client(self, at_least: int) -> Client:
+        """The client for an archive that a client of that major version wrote. Raises ``CLIENT_TOO_OLD``."""
+
+    @abstractmethod
+    def _start(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
+        """Start a tool. Only :meth:`_begin` calls it, after the guard."""
+
+    @abstractmethod
+    def _announce(self, tool: str, argv: Sequence[str]) -> None:
+        """Say in the log which way this tool goes."""
+
+    @abstractmethod
+    def _signal(self, process: ToolProcess, name: str) -> None:
+        """Send TERM or KILL to a tool and its children, wherever they run. Never raises."""
+
+    @abstractmethod
+    def readable(self, path: str) -> ContextManager[str]:
+        """A place where this executor's tools can read the local file or folder ``path``."""
+
+    @abstractmethod
+    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> ContextManager[str]:
+        """A place where this executor's tools can write the folder that ends up as ``path``.
+
+        When the place is not ``path`` itself its files are handed to ``receive(name, chunks)`` at a successful end.
+        """
+
+    @abstractmethod
+    def read_bytes(self, path: str) -> bytes:
+        """The content of one file in a place from :meth:`writable`."""
+
+    @abstractmethod
+    def staging_room(self) -> Optional[int]:
+        """Free bytes where :meth:`writable` stages, or None when it stages nowhere or cannot tell."""
+
+    # Running.
+
+    def run(
+        self,
+        tool: str,
+        args: Sequence[str],
+        *,
+        database: Optional[str] = None,
+        source: Optional[Iterable[bytes]] = None,
+        on_stdout: Optional[Callable[[bytes], object]] = None,
+        on_line: Optional[Callable[[str], None]] = None,
+        env: Optional[Mapping[str, str]] = None,
+        announce: bool = False,
+        check: bool = True,
+        timeout: Optional[float] = None,
+    ) -> ToolResult:
+        """Run a tool to its end.
+
+        ``database`` adds the connection (``-d``); without it the tool connects to nothing. ``source`` is fed to its
+        stdin. ``on_stdout`` receives chunks; without it stdout is collected, up to a bound. ``on_line`` sees each
+        redacted stderr line. Whatever goes wrong, the tool is ended before the exception leaves.
+        Raises ``BackupError``: by what stderr says, else the operation's own code.
+        """
+        argv = [tool] + self._connection_args(database) + list(args)
+        collected: List[bytes] = []
+        stderr = StderrLines(self._clean, on_line)
+        started = time.monotonic()
+        base = self._plain_env() if database is None else self._base_env()
+        if announce:
+            self._announce(tool, argv)
+        process = self._begin(argv, env=dict(base, **(env or {})), stdin=source is not None)
+        try:
+            status = pump(
+                process,
+                source=source,
+                on_stdout=on_stdout or _bounded(collected),
+                on_stderr=stderr.feed,
+                timeout=self._seconds_left(timeout),
+            )
+        except StreamBroken as error:
+            self._end(process)
+            raise BackupError(
+                self.failure, "{0}: the stream broke off: {1}".format(tool, error), retryable=True
+            ) from error
+        except ToolTimeout as error:
+            self._end(process)
+            raise self._timed_out(tool) from error
+        except BaseException:
+            self._end(process)
+            raise
+        finally:
+            process.close()
+        result = ToolResult(status, b"".join(collected), stderr.finish(), time.monotonic() - started)
+        if check and status != 0:
+            self.fail(tool, result)
+        return result
+
+    def fail(self, tool: str, result: ToolResult) -> NoReturn:
+        """Raise what a failed tool's output means."""
+        text = result.stderr + result.stdout[-2000:].decode("utf-8", "replace")
+        if result.status in (126, 127) and _is_missing(text):
+            raise BackupError("CLIENT_NOT_FOUND", "{0} was not found {1}".format(tool, self._where()))
+        for line in result.stderr.splitlines()[-15:]:
+            self.log.add("{0}: {1}".format(tool, line))
+        code = classify(text, default=self.failure)
+        raise BackupError(code, "{0} {1} exited with status {2}: {3}".format(
+            tool, self._where(), result.status, _first_error(result.stderr)))
+
+    def query(self, sql: str, *, database: str, timeout: Optional[float] = None) -> str:
+        """Run SQL by ``psql`` and return what it prints, without alignment or headers."""
+        args = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        result = self.run(
+            "psql", args, database=database, source=[sql.encode("utf-8")], env={"PGCLIENTENCODING": "UTF8"},
+            timeout=timeout,
+        )
+        return result.stdout.decode("utf-8", "replace").rstrip("\n")
+
+    def query_json(self, sql: str, *, database: str) -> Any:
+        """Run a query that returns one JSON value."""
+        text = self.query(sql, database=database)
+        return json.loads(text) if text else None
+
+    @contextmanager
+    def beside(self, sql: str, *, database: str) -> Iterator[None]:
+        """Run SQL in a session of its own beside what happens inside; it must come to its end by itself soon after."""
+        argv = ["psql", *self._connection_args(database), "-XAtq", "-c", sql]
+        process = self._begin(argv, env=self._base_env(), stdin=False)
+        try:
+            yield
+            pump(process, source=None, on_stdout=_ignore, on_stderr=_ignore, timeout=10.0)
+        except (StreamBroken, ToolTimeout):
+            self._end(process)
+        except BaseException:
+            self._end(process)
+            raise
+        finally:
+            process.close()
+
+    @contextmanager
+    def time_limit(self, seconds: float) -> Iterator[None]:
+        """Bound everything that runs inside by ``seconds``; 0 means no bound."""
+        before = self.deadline
+        if seconds:
+            self.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self.deadline = before
+
+    @contextmanager
+    def unlimited(self) -> Iterator[None]:
+        """Lift the bound for cleaning up, which must happen even when the time is over."""
+        before, self.deadline = self.deadline, None
+        try:
+            yield
+        finally:
+            self.deadline = before
+
+    # Inside.
+
+    def _begin(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
+        """The one place where a tool starts, right behind the guard."""
+        guard(self.context, executor=self.name, tool=argv[0], failure=self.failure)
+        try:
+            return self._start(argv, env=env, stdin=stdin)
+        except FileNotFoundError as error:
+            raise BackupError("CLIENT_NOT_FOUND", "{0} was not found {1}".format(argv[0], self._where())) from error
+        except OSError as error:
+            raise BackupError(self.failure, "{0} cannot be started {1}: {2}".format(
+                argv[0], self._where(), error.strerror or error)) from error
+
+    def _connection_args(self, database: Optional[str]) -> List[str]:
+        if database is None:
+            return []
+        return ["--no-password", "-d", conninfo(database, self.context.connect_params)]
+
+    def _plain_env(self) -> Dict[str, str]:
+        """For tools that connect to nothing, and so have no business with the password. The name marks them as ours."""
+        return {"LC_ALL": "C", "PGAPPNAME": self.application_name}
+
+    def _base_env(self) -> Dict[str, str]:
+        """Where to connect, and as whom, for libpq. Every route is named, so that nothing inherited can divert it."""
+        context = self.context
+        env = {
+            "LC_ALL": "C",
+            "PGHOST": context.socket or context.host,
+            "PGHOSTADDR": "",
+            "PGPORT": str(context.port),
+            "PGUSER": context.user,
+            "PGAPPNAME": self.application_name,
+            "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
+            "PGOPTIONS": _CHECK_INTERVAL if context.server_version_num >= _CHECK_INTERVAL_SINCE else "",
+            "PGPASSWORD": context.password,
+            "PGSSLMODE": context.tls.sslmode,
+            "PGSSLROOTCERT": context.tls.ca_cert,
+            "PGSSLCERT": context.tls.cert,
+            "PGSSLKEY": context.tls.key,
+        }
+        optional = ("PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+        return {name: value for name, value in env.items() if value or name not in optional}
+
+    @property
+    def application_name(self) -> str:
+        """The name that every session of this run carries in ``pg_stat_activity``."""
+        return "pgfleet/{0}".format(self.run_id)
+
+    def _end(self, process: ToolProcess) -> None:
+        """End a tool for good: TERM, then its sessions by name, then KILL. Never raises, and waits at most seconds."""
+        if not self._ending:  # what ends a tool may fail itself, and must not be ended in turn for ever
+            self._ending = True
+            try:
+                with self.unlimited():
+                    self._signal(process, "TERM")
+                    if not self._gone(process, 3.0):
+                        self._terminate_sessions()
+                        if not self._gone(process, 2.0):
+                            self._signal(process, "KILL")
+            finally:
+                self._ending = False
+        process.close()
+
+    def _terminate_sessions(self) -> None:
+        sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {0}".format(
+            literal(self.application_name)
+        )
+        try:
+            self.run(
+                "psql", ["-XAtq", "-c", sql], database=self.control_database, env={"PGAPPNAME": "pgfleet-end"},
+                timeout=10.0,
+            )
+        except BackupError as error:
+            self.log.add("sessions of {0} could not be ended: {1}".format(self.application_name, error))
+
+    @abstractmethod
+    def _gone(self, process: ToolProcess, seconds: float) -> bool:
+        """Wait up to ``seconds`` for a signalled tool to end."""
+
+    @abstractmethod
+    def _where(self) -> str:
+        """``on the host`` or ``in container app``, for messages."""
+
+    def _seconds_left(self, timeout: Optional[float]) -> Optional[float]:
+        if self.deadline is None:
+            return timeout
+        left = max(self.deadline - time.monotonic(), 0.001)
+        return left if timeout is None else min(left, timeout)
+
+    def _timed_out(self, tool: str) -> BackupError:
+        code = "RESTORE_TIMEOUT" if self.failure == "RESTORE_FAILED" else "BACKUP_TIMEOUT"
+        return BackupError(code, "{0} {1} did not end within the time allowed and was stopped".format(
+            tool, self._where()))
+
+    def _clean(self, line: str) -> str:
+        return self.redactor(line)
+
+    @staticmethod
+    def _shown(argv: Sequence[str]) -> str:
+        return " ".join(shlex.quote(part) for part in argv)
+
+
+def _ignore(_chunk: bytes) -> None:
+    """For output that does not matter."""
+
+
+def _is_missing(text: str) -> bool:
+    """Whether a container engine's message says that the program does not exist there."""
+    return "executable file not found" in text or "no such file or directory" in text.lower()
+
+
+def _bounded(collected: List[bytes]) -> Callable[[bytes], None]:
+    """Collect stdout up to a bound: endless output must not fill the memory."""
+    size = 0
+
+    def collect(chunk: bytes) -> None:
+        nonlocal size
+        size += len(chunk)
+        if size > _QUERY_BYTES:
+            raise BackupError("INTERNAL_ERROR", "a tool printed more than {0} bytes".format(_QUERY_BYTES))
+        collected.append(chunk)
+
+    return collect
+
+
+def _first_error(stderr: str) -> str:
+    """The line that names the cause: the first with an error in it, else the last."""
+    lines = stderr.splitlines()
+    telling = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
+    return (telling or lines[-1:] or ["no message"])[0]

@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tools inside the server's own container, by ``docker exec``."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+from contextlib import contextmanager
+from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._guard import DOCKER
+from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._process import StreamBroken, ToolProcess, ToolTimeout
+from ansible_collections.pgfleet.backup.plugins.module_utils._tar_stream import TarReader, tar_chunks
+
+__all__ = ["DockerPGExecutor"]
+
+_STAGING = "/tmp"
+# Ends every process of a run: they are told by PGAPPNAME, which pg_dump's parallel workers inherit. The values
+# travel as positional parameters. $1: application name, $2: signal (0 only counts); prints how many there were.
+_SIGNAL_SCRIPT = """
+n=0
+for p in /proc/[0-9]*; do
+  if tr '\\0' '\\n' <"$p/environ" 2>/dev/null | grep -qxF "PGAPPNAME=$1"; then
+    kill -"$2" "${p#/proc/}" 2>/dev/null && n=$((n + 1))
+  fi
+done
+echo "$n"
+"""
+
+
+class DockerPGExecutor(PgExecutor):
+    """Runs the container's own client tools; the host's are never touched."""
+
+    name = DOCKER
+    label = "DockerPGExecutor"
+    transport = "stream"
+
+    def __init__(
+        self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str, door: EngineDoor
+    ) -> None:
+        super().__init__(context, log=log, redactor=redactor, run_id=run_id, failure=failure)
+        self._door = door
+        self._client: Optional[Client] = None
+
+    @property
+    def client(self) -> Client:
+        if self._client is None:
+            output = self.run("pg_dump", ["--version"], timeout=60.0).stdout.decode("utf-8", "replace")
+            self._client = parse_version(output, folder="")
+        return choose_client([self._client], server_major=self.context.server_major)
+
+    def require_client(self, at_least: int) -> Client:
+        return choose_client([self.client], server_major=self.context.server_major, at_least=at_least)
+
+    def _start(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
+        container = self.context.container
+        assert container is not None, "the guard lets no other pass"
+        return self._door.open().exec(container, argv, env=env, stdin=stdin)
+
+    def _announce(self, tool: str, argv: Sequence[str]) -> None:
+        name = self.context.container_name
+        self.log.add("[{0}] Executing {1} inside container: {2}".format(self.label, tool, name))
+        self.log.add("[{0}] This will use 'docker exec' - NO host {1}".format(self.label, tool))
+        self.log.add("[{0}] Running: docker exec {1} {2}".format(self.label, name, self._shown(argv)))
+
+    def _signal(self, process: ToolProcess, name: str) -> None:
+        self._signalled(name)
+
+    def _signalled(self, signal: str) -> int:
+        """Send a signal to all processes of this run inside the container; how many there were."""
+        script = ["sh", "-c", _SIGNAL_SCRIPT, "sh", self.application_name, signal]
+        try:
+            # Its own environment must not carry the name, or it would find itself.
+            return int(self.run_plain(script, env={"PGAPPNAME": "pgfleet-end"}, timeout=10.0).strip() or 0)
+        except (BackupError, ValueError) as error:
+            self.log.add("processes in container {0} could not be signalled: {1}".format(
+                self.context.container_name, error))
+            return 0
+
+    def _gone(self, process: ToolProcess, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while self._signalled("0"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+        return True
+
+    def _where(self) -> str:
+        return "in container {0}".format(self.context.container_name)
+
+    def read_bytes(self, path: str) -> bytes:
+        return self.run("cat", [path]).stdout
+
+    def staging_room(self) -> Optional[int]:
+        try:
+            lines = self.run_plain(["df", "-Pk", _STAGING]).splitlines()
+            return int(lines[-1].split()[3]) * 1024
+        except (BackupError, ValueError, IndexError):
+            return None
+
+    @contextmanager
+    def readable(self, path: str) -> Iterator[str]:
+        with self._staged() as folder:
+            source = tar_chunks(path, name="backup")
+            self.run_plain(["tar", "-xf", "-", "-C", folder], source=source)
+            yield folder + "/backup"
+
+    @contextmanager
+    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> Iterator[str]:
+        with self._staged() as folder:
+            yield folder + "/backup"
+            self._collect(folder + "/backup", receive)
+
+    @contextmanager
+    def _staged(self) -> Iterator[str]:
+        folder = "{0}/.pgfleet-{1}".format(_STAGING, self.run_id)
+        # Without -p: a folder of this name that somebody else made is refused.
+        self.run_plain(["mkdir", "-m", "700", folder])
+        try:
+            yield folder
+        finally:
+            try:
+                with self.unlimited():
+                    self.run_plain(["rm", "-rf", folder], timeout=120.0)
+            except BackupError as error:
+                self.log.warn("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
+
+    def _collect(self, folder: str, receive: Callable[[str, Iterable[bytes]], None]) -> None:
+        """Bring a staged folder over. Only plain files directly inside it are taken: pg_dump writes no others."""
+        argv = ["tar", "-cf", "-", "-C", folder, "."]
+        process = self._begin(argv, env=self._plain_env(), stdin=False)
+        reader = TarReader(process.frames(self._deadline()), self._clean)
+        try:
+            with tarfile.open(fileobj=reader, mode="r|") as archive:  # type: ignore[arg-type]
+                for member in archive:
+                    if member.name in (".", "./") and member.isdir():
+                        continue
+                    name = member.name[2:] if member.name.startswith("./") else member.name
+                    content = archive.extractfile(member) if member.isreg() else None
+                    if content is None or "/" in name or name in ("", ".", ".."):
+                        raise BackupError(self.failure, "the staged dump holds {0!r}, which pg_dump does not write".format(
+                            member.name))
+                    receive(name, iter(lambda file=content: file.read(1 << 20), b""))  # type: ignore[misc]
+            reader.drain()
+            status = process.wait()
+        except (StreamBroken, tarfile.TarError) as error:
+            raise BackupError(self.failure, "copying the dump out of the container broke off: {0}".format(error),
+                              retryable=True) from error
+        except ToolTimeout as error:
+            raise self._timed_out("tar") from error
+        finally:
+            process.close()
+        if status != 0:
+            raise BackupError(self.failure, "tar {0} exited with status {1}: {2}".format(
+                self._where(), status, reader.stderr()))
+
+    def run_plain(
+        self,
+        argv: Sequence[str],
+        *,
+        source: Optional[Iterable[bytes]] = None,
+        env: Optional[Mapping[str, str]] = None,
+        timeout: Optional[float] = 60.0,
+    ) -> str:
+        """Run one of the container's own small tools, under the same guard, without any of libpq's variables."""
+        result = self.run(
+            argv[0], list(argv[1:]), source=source, env=env, timeout=None if source else timeout
+        )
+        return result.stdout.decode("utf-8", "replace")
+
+    def _deadline(self) -> Optional[float]:
+        left = self._seconds_left(None)
+        return None if left is None else time.monotonic() + left

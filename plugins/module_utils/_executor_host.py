@@ -1,0 +1,122 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host's tools, for servers outside containers."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, find_clients
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._guard import HOST
+from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
+    PopenProcess,
+    ToolProcess,
+    ToolTimeout,
+    pump,
+)
+
+__all__ = ["HostPGExecutor"]
+
+# Inherited variables that would send a tool elsewhere, or change what it does there.
+_ROUTES = ("PGSERVICE", "PGSERVICEFILE", "PGDATABASE", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGCLIENTENCODING")
+
+
+class HostPGExecutor(PgExecutor):
+    """Runs the client tools of the managed host, with the password in their environment only."""
+
+    name = HOST
+    label = "HostPGExecutor"
+    transport = "direct"
+
+    def __init__(
+        self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str,
+        environ: Mapping[str, str],
+    ) -> None:
+        super().__init__(context, log=log, redactor=redactor, run_id=run_id, failure=failure)
+        self._environ = environ
+        self._clients: Optional[List[Client]] = None
+        self._at_least = 0
+
+    @property
+    def client(self) -> Client:
+        return choose_client(
+            self._installed(), server_major=self.context.server_major, at_least=self._at_least
+        )
+
+    def require_client(self, at_least: int) -> Client:
+        self._at_least = at_least
+        return self.client
+
+    def _installed(self) -> List[Client]:
+        if self._clients is None:
+            self._clients = find_clients(self._environ.get("PATH", os.defpath), ask=self._ask)
+        return self._clients
+
+    def _ask(self, program: str) -> str:
+        output: List[bytes] = []
+        process = PopenProcess([program, "--version"], env=self._environ, stdin=False)
+        try:
+            pump(process, source=None, on_stdout=output.append, on_stderr=output.append, timeout=30.0)
+        finally:
+            process.close()
+        return b"".join(output).decode("utf-8", "replace")
+
+    def _start(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
+        full_env: Dict[str, str] = {key: value for key, value in self._environ.items() if key not in _ROUTES}
+        full_env.update(env)
+        # Until the server has said its version any client will do to ask it: psql speaks to older and newer ones.
+        client = self.client if self.context.server_version_num else self._newest()
+        return PopenProcess([client.path(argv[0])] + list(argv[1:]), env=full_env, stdin=stdin)
+
+    def _newest(self) -> Client:
+        return max(self._installed() or [choose_client([], server_major=0)], key=lambda client: client.numbers)
+
+    def _announce(self, tool: str, argv: Sequence[str]) -> None:
+        self.log.add("[{0}] Executing {1} from host to {2} database: {3}".format(
+            self.label, tool, self.context.mode, self.place()))
+        self.log.add("[{0}] This will use host {1} binary - NOT docker exec".format(self.label, tool))
+        self.log.add("[{0}] Running: {1}".format(self.label, self._shown([self.client.path(tool)] + list(argv[1:]))))
+
+    def place(self) -> str:
+        """``host:port``, or the socket's folder."""
+        context = self.context
+        if context.host:
+            return "{0}:{1}".format(context.host, context.port)
+        return "{0} (port {1})".format(context.socket or "default socket", context.port)
+
+    def _signal(self, process: ToolProcess, name: str) -> None:
+        if name == "KILL":
+            process.kill()
+        else:
+            process.terminate()
+
+    def _gone(self, process: ToolProcess, seconds: float) -> bool:
+        try:
+            process.wait(time.monotonic() + seconds)
+        except ToolTimeout:
+            return False
+        return True
+
+    def _where(self) -> str:
+        return "on the host"
+
+    @contextmanager
+    def readable(self, path: str) -> Iterator[str]:
+        yield path
+
+    @contextmanager
+    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> Iterator[str]:
+        yield path
+
+    def read_bytes(self, path: str) -> bytes:
+        with open(path, "rb") as file:
+            return file.read()
+
+    def staging_room(self) -> Optional[int]:
+        return None

@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filling a database from a dump, and proving that what arrived is what the dump held."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive import FORMAT_SWITCH, Dump, Fingerprint
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import create_statement
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
+from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance, without_unknown_settings
+
+__all__ = ["Filled", "drop_database", "fill", "new_database", "verify_content"]
+
+_FORCE_SINCE = 130000
+
+
+class Filled(NamedTuple):
+    """A database that was filled: how many objects the dump named, what was tolerated, how long the tool took."""
+
+    objects: int
+    warnings: List[str]
+    seconds: float
+
+
+@contextmanager
+def new_database(session: Session, name: str, source: Source) -> Iterator[None]:
+    """A database made from ``template0`` with the recorded properties; dropped again if anything inside fails."""
+    executor = session.executor
+    executor.query(
+        create_statement(name, source.properties, server_major=session.context.server_major),
+        database=session.maintenance_db,
+    )
+    try:
+        yield
+    except BaseException:
+        with executor.unlimited():
+            try:
+                drop_database(session, name)
+            except BackupError as error:
+                executor.log.warn("{0} was left behind and could not be dropped: {1}".format(name, error))
+        raise
+
+
+def drop_database(session: Session, name: str) -> None:
+    """Drop a database that is ours to drop, whoever is still connected."""
+    force = " WITH (FORCE)" if session.context.server_version_num >= _FORCE_SINCE else ""
+    session.executor.query("DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db)
+
+
+def fill(
+    session: Session, database: str, dump: Dump, *, jobs: int, switches: Sequence[str], analyze: bool,
+    in_one_transaction: bool = False,
+) -> Filled:
+    """Restore a validated dump into ``database`` and analyze it. The first error that is not harmless ends it."""
+    executor = session.executor
+    tolerance = Tolerance()
+    started = time.monotonic()
+    if dump.format == "plain":
+        args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"] + (["-1"] if in_one_transaction else [])
+        source = without_unknown_settings(dump.chunks(), server_version_num=session.context.server_version_num)
+        executor.run("psql", args, database=database, source=source, on_stdout=_ignore, on_line=tolerance, announce=True)
+    else:
+        _pg_restore(executor, database, dump, tolerance, jobs=jobs, switches=switches, whole=in_one_transaction)
+    seconds = time.monotonic() - started
+    if analyze:
+        # A restored database has no statistics, and its first queries would be planned without any.
+        executor.run("vacuumdb", ["--analyze-only", "-q", "-j", str(jobs)], database=database)
+    return Filled(len(dump.toc.entries) if dump.toc else 0, tolerance.tolerated, seconds)
+
+
+def _pg_restore(
+    executor: PgExecutor, database: str, dump: Dump, tolerance: Tolerance, *, jobs: int, switches: Sequence[str],
+    whole: bool,
+) -> None:
+    args = ["-F", FORMAT_SWITCH[dump.format], *switches]
+    if whole:
+        args.append("--single-transaction")
+    elif dump.format == "directory":
+        args += ["-j", str(jobs)]
+
+    def run(more: List[str], source: Optional[Iterator[bytes]]) -> None:
+        result = executor.run(
+            "pg_restore", args + more, database=database, source=source, on_line=tolerance, announce=True, check=False
+        )
+        # Status 1 with nothing but harmless messages is a success; without any message it is not.
+        if result.status != 0 and not (result.status == 1 and tolerance.tolerated):
+            executor.fail("pg_restore", result)
+
+    if dump.format == "directory":
+        with executor.readable(dump.path) as place:
+            run([place], None)
+    else:
+        run([], dump.chunks())
+
+
+def verify_content(session: Session, database: str, fingerprint: Fingerprint) -> Dict[str, Any]:
+    """Compare a restored database with the fingerprint of its dump: every table's rows, every sequence's value.
+
+    Returns what was compared. Raises ``VERIFY_FAILED`` naming the first difference.
+    """
+    executor = session.executor
+    rows = executor.query_json(_queries.row_counts(sorted(fingerprint.tables)), database=database)
+    for table, expected in sorted(fingerprint.tables.items()):
+        if rows.get(table) != expected:
+            raise BackupError("VERIFY_FAILED", "table {0} has {1} rows after the restore, and {2} in the backup".format(
+                table, rows.get(table), expected))
+    sequences = executor.query_json(_queries.sequence_values(sorted(fingerprint.sequences)), database=database)
+    for sequence, recorded in sorted(fingerprint.sequences.items()):
+        if sequences.get(sequence) is None or sequences[sequence] < recorded["last_value"]:
+            raise BackupError("VERIFY_FAILED", "sequence {0} is at {1} after the restore, and at {2} in the backup".format(
+                sequence, sequences.get(sequence), recorded["last_value"]))
+    return {
+        "result": "ok",
+        "tables": len(fingerprint.tables),
+        "rows": sum(fingerprint.tables.values()),
+        "sequences": len(fingerprint.sequences),
+    }
+
+
+def _ignore(_chunk: bytes) -> None:
+    """The answers of setval and the like."""

@@ -1,0 +1,157 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The story of looking: which backups there are, whether they are still whole, and which servers nobody protects."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Mapping, Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_age
+from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import find_sets
+from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
+from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._find_container import is_postgres_server
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import of_set
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
+    Run,
+    instance_name,
+    open_session,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files
+
+__all__ = ["look"]
+
+
+def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result: Dict[str, Any]) -> None:
+    """Fill ``result`` with ``backups``, ``summary``, ``problems`` and, with ``discover``, ``servers``. Changes nothing."""
+    result.update(changed=False, backups=[], problems=[], summary={}, servers=[])
+    max_age = read_age(params.get("stale_after"), where="stale_after")
+    sets, problems = find_sets(
+        os.path.abspath(params["backup_dir"]),
+        instance=str(params.get("instance") or "").strip() or None,
+        database=params.get("database") or None,
+    )
+    sets = [
+        backup for backup in sets
+        if (not params.get("label") or backup.label == params["label"])
+        and (not params.get("verified_only") or backup.verified)
+    ]
+    verdicts = _reverify(params, env, run=run, sets=sets)
+    result["backups"] = [dict(backup.describe(), **verdicts.get(backup.path, {})) for backup in sets]
+    result["problems"] = problems
+    result["summary"] = _summary(result["backups"], sets, max_age=max_age)
+    if params.get("discover"):
+        meant = _server(params, env, run=run)
+        result["context"] = meant["context"]
+        if meant["error"]:
+            run.log.warn(meant["error"]["msg"])
+        result["servers"] = _servers(params, env, run=run, meant=meant)
+
+
+def _reverify(
+    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, sets: List[BackupSet]
+) -> Dict[str, Dict[str, Any]]:
+    """Prove each set again as ``verify`` asks; what was found, by path. The sets themselves are not changed."""
+    level = params.get("verify") or "none"
+    if level == "none" or not sets:
+        return {}
+    session = open_session(params, env, run=run, database=None, maintenance=True) if level == "archive" else None
+    found: Dict[str, Dict[str, Any]] = {}
+    for backup in sets:
+        try:
+            check_files(backup)
+            if session is not None and backup.kind != "globals":
+                source = of_set(backup)
+                session.executor.require_client(source.client_major)
+                source.validate(session.executor)
+            found[backup.path] = {"reverified": {"level": level, "result": "ok", "code": None, "msg": None}}
+        except BackupError as error:
+            run.log.warn("{0}: {1}".format(backup.path, error.msg))
+            found[backup.path] = {
+                "verified": False,
+                "reverified": {"level": level, "result": "failed", "code": error.code, "msg": error.msg},
+            }
+    return found
+
+
+def _summary(entries: List[Dict[str, Any]], sets: List[BackupSet], *, max_age: Any) -> Dict[str, Any]:
+    """Counts over what was listed. A database is stale when its newest verified set is older than ``stale_after``."""
+    now = datetime.now(timezone.utc)
+    newest: Dict[str, Optional[datetime]] = {}
+    for entry, backup in zip(entries, sets):
+        if backup.kind != "full":
+            continue
+        name = "{0}/{1}".format(backup.instance, backup.database)
+        before = newest.setdefault(name, None)
+        if entry["verified"] and (before is None or backup.created > before):
+            newest[name] = backup.created
+    stale = [name for name, moment in newest.items() if moment is None or (max_age and now - moment > max_age)]
+    created = sorted(entry["created"] for entry in entries)
+    return {
+        "count": len(entries),
+        "bytes": sum(backup.bytes for backup in sets),
+        "newest": created[-1] if created else None,
+        "oldest": created[0] if created else None,
+        "stale": sorted(stale),
+        "unverified": [entry["path"] for entry in entries if not entry["verified"]],
+    }
+
+
+def _servers(
+    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, meant: Dict[str, Any]
+) -> List[Dict[str, Any]]:
+    """Every server that is found on this host: the one that would be used, then every other container's."""
+    # Where discovery came to no server there is none to list; the module's context has the trace.
+    servers = [meant] if meant["context"].get("mode") else []
+    seen = {(meant["context"].get("container") or {}).get("id")}
+    for name, identity in _containers(params, env):
+        if identity not in seen:
+            servers.append(_server(
+                dict(_without_target(params), container=name, mode="in_container"), {}, run=run, path=env.get("PATH", "")
+            ))
+    return servers
+
+
+def _containers(params: Mapping[str, Any], env: Mapping[str, str]) -> List[Any]:
+    try:
+        engine = EngineDoor(str(params.get("docker_host") or ""), env).open()
+    except BackupError:
+        return []  # the trace of the first server says so
+    return [
+        (container.name, container.id)
+        for container in engine.containers() if container.running and is_postgres_server(container)
+    ]
+
+
+def _server(
+    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, path: Optional[str] = None
+) -> Dict[str, Any]:
+    """One server as discovery sees it, trace and databases included, or why it cannot be used."""
+    environ = dict(env) if path is None else {"PATH": path}
+    try:
+        session = open_session(params, environ, run=run, database=params.get("database") or None, maintenance=True)
+        return {
+            "instance": instance_name(session.context, ""),
+            "context": session.describe(trace=True),
+            "databases": list_databases(session.executor, session.maintenance_db),
+            "error": None,
+        }
+    except BackupError as error:
+        context = error.result.get("context", {})
+        container = context.get("container") or {}
+        return {
+            "instance": container.get("name"),
+            "context": context,
+            "databases": [],
+            "error": {"code": error.code, "msg": run.redactor(error.msg), "hint": error.hint},
+        }
+
+
+def _without_target(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """The options but for those that name one server, which another server must not be given."""
+    named = ("container", "container_image", "container_labels", "login_host", "login_port", "login_user",
+             "login_password", "login_unix_socket", "mode", "database", "credentials_file")
+    return {key: value for key, value in params.items() if key not in named}

@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log that results return, and the redactor that every free text passes."""
+
+from __future__ import annotations
+
+from typing import List, Set
+from urllib.parse import quote
+
+__all__ = ["Redactor", "RunLog"]
+
+_MASK = "********"
+_MAX_LINE = 2000
+
+
+class Redactor:
+    """Scrubs known secrets from free text, in the clear and as a URI would spell them."""
+
+    def __init__(self) -> None:
+        self._secrets: Set[str] = set()
+
+    def add(self, secret: str) -> None:
+        """Nothing is done for an empty one."""
+        if secret:
+            self._secrets.add(secret)
+
+    @property
+    def secrets(self) -> Set[str]:
+        return set(self._secrets)
+
+    def __call__(self, text: str) -> str:
+        # The longest first: one secret may be part of another.
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, _MASK).replace(quote(secret, safe=""), _MASK)
+        return text
+
+
+class RunLog:
+    """Lines in the order they happened. Control characters are shown, not obeyed."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._lines: List[str] = []
+        self._warnings: List[str] = []
+
+    def add(self, line: str) -> None:
+        self._lines.append(self._clean(line))
+
+    def warn(self, line: str) -> None:
+        """A line that the user should also see as a warning."""
+        clean = self._clean(line)
+        self._lines.append("WARNING: " + clean)
+        if clean not in self._warnings:
+            self._warnings.append(clean)
+
+    @property
+    def lines(self) -> List[str]:
+        return list(self._lines)
+
+    @property
+    def warnings(self) -> List[str]:
+        return list(self._warnings)
+
+    def _clean(self, line: str) -> str:
+        shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+        return self._redactor(shown)[:_MAX_LINE]

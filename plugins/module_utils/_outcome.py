@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a story's result to what a module returns: the same keys on success and failure, and no secret in any."""
+
+from __future__ import annotations
+
+import json
+import signal
+import traceback
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import new_set_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._plan_diff import plan_diff
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+__all__ = ["failure", "interruptible", "new_run", "success"]
+
+_MIN_SECRET = 8
+_MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def new_run(failure_code: str) -> Run:
+    """A run with an id of its own. ``failure_code`` is what fails without a more precise code."""
+    redactor = Redactor()
+    return Run(new_set_id(datetime.now(timezone.utc)), RunLog(redactor), redactor, failure_code)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGTERM, SIGINT and SIGHUP into an exception, so that everything begun is ended and removed."""
+    caught = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def interrupt(number: int, _frame: object) -> None:
+        for each in caught:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not disturb the cleaning up
+        raise BackupError("INTERRUPTED", "the run was ended by {0}".format(signal.Signals(number).name))
+
+    before = {each: signal.signal(each, interrupt) for each in caught}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def success(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
+    """The keywords for ``exit_json``."""
+    returned = _common(module, run, result)
+    if not module._verbosity:
+        # At every run the trace would only make the job's events larger.
+        returned["context"] = {key: value for key, value in returned["context"].items() if key != "trace"}
+    return returned
+
+
+def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: Exception) -> Dict[str, Any]:
+    """The keywords for ``fail_json``, for our own errors and for any other."""
+    if not isinstance(error, BackupError):
+        for line in traceback.format_exc().splitlines()[-12:]:
+            run.log.add(line)
+        error = BackupError("INTERNAL_ERROR", "{0}: {1}".format(type(error).__name__, error))
+    merged = dict(result, **error.result)
+    merged["context"] = error.result.get("context") or result.get("context") or {}
+    changed = any(backup.get("changed") for backup in merged.get("backups", ()))
+    merged.update(changed=changed or bool(merged.get("pruned")))
+    returned = _common(module, run, merged)
+    returned.update(
+        msg=run.redactor(error.msg),
+        code=error.code,
+        hint=run.redactor(error.hint),
+        severity=error.severity,
+        data_risk=error.data_risk,
+        retryable=error.retryable,
+    )
+    return returned
+
+
+def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
+    returned = dict({"changed": False, "context": {}}, **result)
+    if module._diff and returned.get("plan"):
+        returned["diff"] = plan_diff(returned["plan"])
+    _protect(module, run, returned)
+    for warning in run.log.warnings:
+        module.warn(warning)
+    returned["log"] = run.log.lines
+    return returned
+
+
+def _protect(module: AnsibleModule, run: Run, returned: Dict[str, Any]) -> None:
+    """Let Ansible scrub the secrets that it can scrub without destroying the result.
+
+    A password such as ``shop`` would turn every path of a database of that name into asterisks. Such a one is masked
+    where it was typed instead; structured values never hold a password in the first place.
+    """
+    values = json.dumps(returned, default=str, ensure_ascii=False)
+    secrets = run.redactor.secrets | {str(value) for value in module.no_log_values}
+    for secret in secrets:
+        if len(secret) >= _MIN_SECRET and secret not in values:
+            module.no_log_values.add(secret)
+        else:
+            module.no_log_values.discard(secret)
+    typed = {
+        name: _MASK if value and module.argument_spec.get(name, {}).get("no_log") else value
+        for name, value in module.params.items()
+    }
+    returned["invocation"] = {"module_args": typed}
+

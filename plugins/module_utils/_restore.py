@@ -1,0 +1,252 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The story of a restore, told top to bottom."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up_database
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options
+from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, new_database, verify_content
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
+from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
+    RestoreOptions,
+    read_restore_options,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
+    Run,
+    Session,
+    instance_name,
+    open_session,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
+    prune_previous,
+    side_name,
+    stamp,
+    swap_databases,
+)
+
+__all__ = ["restore"]
+
+
+def restore(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]) -> None:
+    """Restore a backup, filling ``result`` with the module's return keys as they become known.
+
+    With ``check`` it discovers, connects and plans, and changes nothing. Raises ``BackupError``, and the target is then
+    as it was.
+    """
+    options = read_restore_options(params)
+    result.update(restore={}, plan={})
+    session = open_session(params, env, run=run, database=options.database, maintenance=True)
+    source_name = options.database or session.context.database
+    target = options.target_database or source_name
+    session = _outside(session, target)
+    result["context"] = session.describe(trace=False)
+    instance = instance_name(session.context, options.instance)
+    source = find_source(
+        options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name
+    )
+    with ExitStack() as stack:
+        if source.backup is not None:
+            stack.enter_context(hold_set(source.backup.path))
+        state = session.executor.query_json(_queries.database_state(target), database=session.maintenance_db)
+        findings = check_restore(session, options, source, target, state)
+        result["plan"] = _plan(session, options, source, source_name, target, state, findings)
+        result["changed"] = check
+        if check:
+            return
+        if findings:
+            raise findings[0]
+        stack.enter_context(session.executor.time_limit(options.timeout))
+        # The container's client may have to be newer for the archive than for the server.
+        fingerprint = source.validate(session.executor)
+        run.log.add("Validated {0}: {1} rows in {2} tables".format(
+            source.dump.path, sum(fingerprint.tables.values()), len(fingerprint.tables)))
+        story = _Restore(session, options, source, fingerprint, instance, source_name, target, state)
+        result["restore"] = story.run(params, result)
+        result["changed"] = True
+
+
+class _Restore:
+    """One validated restore on its way; each strategy is one method."""
+
+    def __init__(
+        self, session: Session, options: RestoreOptions, source: Source, fingerprint: Fingerprint, instance: str,
+        source_name: str, target: str, state: Optional[Mapping[str, Any]],
+    ) -> None:
+        self.session = session
+        self.options = options
+        self.source = source
+        self.fingerprint = fingerprint
+        self.instance = instance
+        self.source_name = source_name
+        self.target = target
+        self.state = state
+        self.previous: Optional[str] = None
+
+    def run(self, params: Mapping[str, Any], result: Dict[str, Any]) -> Dict[str, Any]:
+        """Restore by the chosen strategy; the returned ``restore``."""
+        started = time.monotonic()
+        log = self.session.executor.log
+        if self.options.strategy == "in_place" and self.options.safety_backup:
+            safety = self._safety_backup(params)
+            log.add("Safety backup of {0}: {1}".format(self.target, safety["path"]))
+            result["safety_backup"] = safety["path"]
+        with ExitStack() as stack:
+            folder = database_dir(self.options.backup_dir, self.instance, self.target)
+            if os.path.isdir(folder):  # a database that was never backed up here has no runs to collide with
+                stack.enter_context(database_lock(folder, timeout=self.options.lock_timeout))
+            self._create_missing_roles()
+            if self.options.strategy == "drill":
+                filled, verification = drill(
+                    self.session, self.source, self.fingerprint, database=self.source_name, jobs=self.options.jobs,
+                    switches=self.options.switches(), analyze=self.options.analyze,
+                )
+            elif self.options.strategy == "in_place":
+                filled, verification = self._in_place()
+            elif self.state is None:
+                filled, verification = self._create(self.target)
+            else:
+                filled, verification = self._swap(self.state)
+        return {
+            "database": self.source_name,
+            "target_database": self.target,
+            "strategy": self.options.strategy,
+            "backup": self.source.describe(),
+            "previous_database": self.previous,
+            "objects": filled.objects,
+            "warnings": filled.warnings,
+            "seconds": round(time.monotonic() - started, 3),
+            "verification": verification,
+        }
+
+    # The strategies.
+
+    def _create(self, name: str) -> Tuple[Filled, Optional[Dict[str, Any]]]:
+        """A new database, complete with its properties; gone again if anything fails."""
+        with new_database(self.session, name, self.source):
+            filled = self._fill(name)
+            verification = self._verify(name)
+            self._apply_properties(name)
+        return filled, verification
+
+    def _swap(self, state: Mapping[str, Any]) -> Tuple[Filled, Optional[Dict[str, Any]]]:
+        """A side database that takes the target's name when it is complete."""
+        moment = stamp()
+        side = side_name(self.target, moment)
+        with new_database(self.session, side, self.source):
+            filled = self._fill(side)
+            verification = self._verify(side)
+            self._apply_properties(side)
+            self.previous = swap_databases(
+                self.session, target=self.target, side=side, state=state, moment=moment,
+                lock_wait_timeout=self.options.lock_wait_timeout,
+            )
+        prune_previous(self.session, self.target, self.options.keep_previous)
+        if not self.options.keep_previous:
+            self.previous = None
+        return filled, verification
+
+    def _in_place(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
+        """Into the live database in one transaction: all of it, or nothing."""
+        switches = ["--clean", "--if-exists", *self.options.switches()]
+        filled = fill(
+            self.session, self.target, self.source.dump, jobs=1, switches=switches, analyze=self.options.analyze,
+            in_one_transaction=True,
+        )
+        return filled, self._verify(self.target)
+
+    # Their steps.
+
+    def _fill(self, name: str) -> Filled:
+        return fill(
+            self.session, name, self.source.dump, jobs=self.options.jobs, switches=self.options.switches(),
+            analyze=self.options.analyze,
+        )
+
+    def _verify(self, name: str) -> Optional[Dict[str, Any]]:
+        """A part of a dump has no fingerprint of its own to be compared with."""
+        return None if self.options.partial else verify_content(self.session, name, self.fingerprint)
+
+    def _apply_properties(self, name: str) -> None:
+        """Owner, settings, ACL and comment as they were in the backup."""
+        properties = self.source.properties
+        if not properties or self.options.partial:
+            return
+        wanted = dict(properties)
+        if self.options.no_owner:
+            wanted["owner"] = self.session.server["user"]
+            wanted["settings"] = [setting for setting in wanted["settings"] if not setting["role"]]
+        if self.options.no_privileges:
+            wanted["acl"] = None
+        statements = apply_statements(name, wanted)
+        self.session.executor.query(";\n".join(statements) + ";", database=self.session.maintenance_db)
+
+    def _create_missing_roles(self) -> None:
+        backup = self.source.backup
+        if not self.options.create_missing_roles or backup is None:
+            return
+        missing = missing_roles(self.session, self.source)
+        path = os.path.join(backup.path, GLOBALS_FILE)
+        if not missing or not os.path.isfile(path):
+            return
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            script = file.read()
+        self.session.executor.query("SET client_min_messages = warning;\n" + script,
+                                    database=self.session.maintenance_db)
+        self.session.executor.log.add("Created missing roles: {0}".format(", ".join(missing)))
+
+    def _safety_backup(self, params: Mapping[str, Any]) -> Dict[str, Any]:
+        """A backup of what is about to be replaced, beside the others, by the same code."""
+        safety = read_backup_options({
+            "backup_dir": self.options.backup_dir,
+            "format": "directory",
+            "verify": "archive",
+            "label": "safety backup before a restore in place",
+            "jobs": self.options.jobs,
+            "lock_timeout": self.options.lock_timeout,
+            "lock_wait_timeout": self.options.lock_wait_timeout,
+        })
+        removed: List[str] = []
+        return back_up_database(self.session, safety, self.instance, self.target, pruned=removed)
+
+
+def _outside(session: Session, target: str) -> Session:
+    """A database cannot be renamed or dropped from a session of its own."""
+    if session.maintenance_db != target:
+        return session
+    return session._replace(maintenance_db="template1" if target != "template1" else "postgres")
+
+
+def _plan(
+    session: Session, options: RestoreOptions, source: Source, source_name: str, target: str,
+    state: Optional[Mapping[str, Any]], findings: List[BackupError],
+) -> Dict[str, Any]:
+    """What would happen, and what stands against it."""
+    replaces = state is not None and options.strategy in ("swap", "in_place")
+    return {
+        "strategy": options.strategy,
+        "database": source_name,
+        "target_database": target,
+        "backup": source.describe(),
+        "target_exists": state is not None,
+        "replaces": replaces,
+        "target": dict(state) if state is not None else None,
+        "blockers": [{"code": finding.code, "msg": finding.what, "hint": finding.hint} for finding in findings],
+        "safety_backup": options.strategy == "in_place" and options.safety_backup,
+        "keep_previous": options.keep_previous if replaces and options.strategy == "swap" else None,
+        "server_version": session.context.server_version,
+        "client_version": session.executor.client.version,
+    }

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""RESTORE.md: how to restore one set by hand, without this collection, by commands that can be pasted."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, List, Mapping, Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    DUMP_CUSTOM,
+    DUMP_FOLDER,
+    DUMP_PLAIN,
+    DUMP_TAR,
+    GLOBALS_FILE,
+    PLAIN_SUFFIXES,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, create_statement
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo
+
+__all__ = ["globals_restore_md", "restore_md"]
+
+_INTRO = """# How to restore this backup by hand
+
+Database `{database}` of PostgreSQL {server_version}, as it was on {created} (UTC).
+Made by pg_dump {client_version}; use the client tools of that major version or a newer one.
+
+Run the commands in this folder, one block after the other. Say first which server to restore to, as a role that may
+create databases and roles there (`PGPASSWORD` or `~/.pgpass` for the password):
+
+    export PGHOST=... PGPORT=5432 PGUSER=postgres
+
+For a server in a container, copy this folder into the container (`docker cp . NAME:/tmp/restore`), and run the
+commands there (`docker exec -it -w /tmp/restore NAME sh`).
+
+To see that nothing was damaged, compare the checksums in `manifest.json`:
+
+```sh
+sha256sum {checksum_files}
+```
+"""
+
+
+def restore_md(manifest: Mapping[str, Any], file_names: List[str]) -> str:
+    """The text for the set of one database. ``file_names`` are the set's files, relative to it."""
+    database = manifest["database"]
+    maintenance = shlex.quote(conninfo("postgres", {}))
+    parts = [
+        _INTRO.format(
+            database=database.replace("`", "'"),
+            server_version=manifest["server_version"],
+            client_version=manifest["client_version"],
+            created=manifest["created"],
+            checksum_files=" ".join(shlex.quote(name) for name in file_names[:1]),
+        )
+    ]
+    if GLOBALS_FILE in file_names:
+        parts.append("## Roles\n\nMissing roles are created; a role that exists is left as it is.\n")
+        parts.append(_block("psql -X -v ON_ERROR_STOP=1 -d {0} -f {1}".format(maintenance, GLOBALS_FILE)))
+    properties = manifest["database_properties"]
+    parts.append("## Database\n\nThe database must not exist yet.\n")
+    parts.append(_block(_sql(maintenance, [
+        create_statement(database, properties, server_major=manifest["server_version_num"] // 10000)
+    ])))
+    parts.append("## Data\n")
+    parts.append(_block(_data_command(manifest)))
+    if properties:
+        parts.append("## Properties\n\nOwner, settings, privileges and comment of the database itself.\n")
+        parts.append(_block(_sql(maintenance, apply_statements(database, properties))))
+    parts.append("## Statistics\n\nWithout them the first queries are slow.\n")
+    parts.append(_block("vacuumdb --analyze-only -d {0}".format(shlex.quote(conninfo(database, {})))))
+    return "\n".join(parts)
+
+
+def globals_restore_md(manifest: Mapping[str, Any]) -> str:
+    """The text for a set of the whole cluster's globals."""
+    return "\n".join((
+        "# How to restore these globals by hand\n\nRoles, memberships, tablespaces and settings of a whole cluster of "
+        "PostgreSQL {0}, as of {1} (UTC).\nA role that exists already is reported as an error, and left; its attributes "
+        "are then set as recorded.\n".format(manifest["server_version"], manifest["created"]),
+        _block("psql -X -d {0} -f {1}".format(shlex.quote(conninfo("postgres", {})), GLOBALS_FILE)),
+    ))
+
+
+def _data_command(manifest: Mapping[str, Any]) -> str:
+    target = shlex.quote(conninfo(manifest["database"], {}))
+    restore = "pg_restore --exit-on-error -d {0}".format(target)
+    if manifest["format"] == "directory":
+        return "{0} -j 2 {1}".format(restore, DUMP_FOLDER)
+    if manifest["format"] == "custom":
+        return "{0} -j 2 {1}".format(restore, DUMP_CUSTOM)
+    if manifest["format"] == "tar":
+        return "{0} {1}".format(restore, DUMP_TAR)
+    method = manifest["compression"].split(":")[0]
+    name = DUMP_PLAIN + PLAIN_SUFFIXES[method]
+    psql = "psql -X -v ON_ERROR_STOP=1 -1 -d {0}".format(target)
+    reader: Optional[str] = {"gzip": "gunzip -c", "zstd": "zstd -dc", "lz4": "lz4 -dc"}.get(method)
+    return "{0} {1} | {2}".format(reader, name, psql) if reader else "{0} -f {1}".format(psql, name)
+
+
+def _sql(maintenance: str, statements: List[str]) -> str:
+    """Statements by a here-document, which the shell leaves alone."""
+    lines = "".join(statement + ";\n" for statement in statements)
+    return "psql -X -v ON_ERROR_STOP=1 -d {0} <<'END_OF_SQL'\n{1}END_OF_SQL".format(maintenance, lines)
+
+
+def _block(command: str) -> str:
+    return "```sh\n{0}\n```\n".format(command)

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is restored: a backup set or a foreign dump, found and validated before anything is touched."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, Fingerprint, identify, scan
+from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import find_backup
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    DUMP_CUSTOM,
+    DUMP_FOLDER,
+    DUMP_PLAIN,
+    DUMP_TAR,
+    MANIFEST_FILE,
+    PLAIN_SUFFIXES,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files
+
+__all__ = ["Source", "find_source", "of_set"]
+
+
+class Source(NamedTuple):
+    """One dump to restore. ``backup`` is None for a foreign one, of which nothing is known but the dump itself."""
+
+    dump: Dump
+    backup: Optional[BackupSet]
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.backup.manifest if self.backup else {}
+
+    @property
+    def properties(self) -> Optional[Mapping[str, Any]]:
+        return self.manifest.get("database_properties")
+
+    @property
+    def roles(self) -> List[str]:
+        """The roles that must exist: those the manifest names, else the owners in the archive."""
+        if self.backup:
+            return list(self.manifest["roles"])
+        entries = self.dump.toc.entries if self.dump.toc else ()
+        return sorted({entry.owner for entry in entries if entry.owner})
+
+    @property
+    def client_major(self) -> int:
+        """The major version of the client that wrote the dump; 0 when a foreign plain dump does not say."""
+        if self.dump.toc:
+            return self.dump.toc.client_major
+        version = str(self.manifest.get("client_version", "0"))
+        return int(version.split(".")[0]) if version.split(".")[0].isdigit() else 0
+
+    def describe(self) -> Dict[str, Any]:
+        return {
+            "path": self.backup.path if self.backup else self.dump.path,
+            "id": self.backup.id if self.backup else None,
+            "format": self.dump.format,
+            "created": self.manifest.get("created"),
+            "server_version": self.manifest.get("server_version"),
+            "bytes": self.backup.bytes if self.backup else None,
+        }
+
+    def validate(self, executor: PgExecutor) -> Fingerprint:
+        """Read the dump to its end. What the manifest counted must be found again. Raises ``VERIFY_FAILED``."""
+        fingerprint = scan(executor, self.dump)
+        recorded = self.manifest.get("fingerprint")
+        if recorded and recorded["tables"] != fingerprint.tables:
+            raise BackupError("VERIFY_FAILED", "{0} does not hold the rows that its manifest counted".format(
+                self.dump.path))
+        return fingerprint
+
+
+def find_source(backup: str, *, backup_dir: str, instance: str, database: str) -> Source:
+    """``latest``, an id, or a path to a set or to any dump. A set's checksums are compared.
+
+    Raises ``BACKUP_NOT_FOUND``, ``CHECKSUM_MISMATCH`` or ``INVALID_BACKUP_FORMAT``.
+    """
+    if os.sep in backup and not os.path.lexists(os.path.join(backup, MANIFEST_FILE)):
+        if not os.path.exists(backup):
+            raise BackupError("BACKUP_NOT_FOUND", "{0} does not exist".format(backup))
+        return Source(identify(backup), None)
+    found = find_backup(backup_dir, instance=instance, database=database, backup=backup)
+    if found.kind == "globals":
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} holds a cluster's globals, not a database".format(found.path),
+                          hint="Its RESTORE.md says how to restore them by psql.")
+    check_files(found)
+    return of_set(found)
+
+
+def of_set(backup: BackupSet) -> Source:
+    """The dump of a set whose checksums are known to be right."""
+    name = {
+        "directory": DUMP_FOLDER,
+        "custom": DUMP_CUSTOM,
+        "tar": DUMP_TAR,
+        "plain": DUMP_PLAIN + PLAIN_SUFFIXES.get(backup.manifest["compression"].split(":")[0], ""),
+    }.get(backup.format)
+    if name is None:
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} names the format {1!r}".format(backup.path, backup.format))
+    dump = identify(os.path.join(backup.path, name))
+    if dump.format != backup.format:
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} names the format {1}, and holds {2}".format(
+            backup.path, backup.format, dump.format))
+    return Source(dump, backup)

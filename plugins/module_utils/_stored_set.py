@@ -1,0 +1,208 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One published backup set: reading it, judging it, checking its files, and adding verdicts to it.
+
+It may come from anywhere, so no symbolic link in it is followed, and nothing it claims is believed unchecked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    DUMP_FOLDER,
+    MANIFEST_FILE,
+    VERIFICATION_FILE,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._lock import folder_lock
+from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import (
+    LEVELS,
+    check_manifest,
+    check_verdict,
+    parse_time,
+    to_json,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._storage import hash_file, open_file, replace_file
+
+__all__ = ["BackupSet", "append_verdict", "check_files", "read_set"]
+
+_LIMIT = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class BackupSet:
+    """One set on the disk: the folder it lies in, its manifest, and the verdicts that were added later."""
+
+    path: str
+    manifest: Mapping[str, Any]
+    verdicts: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def id(self) -> str:
+        return str(self.manifest["id"])
+
+    @property
+    def instance(self) -> str:
+        return str(self.manifest["instance"])
+
+    @property
+    def database(self) -> str:
+        return str(self.manifest["database"])
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    @property
+    def sequence(self) -> int:
+        return int(self.manifest["sequence"])
+
+    @property
+    def created(self) -> datetime:
+        return parse_time(self.manifest["created"])
+
+    @property
+    def finished(self) -> datetime:
+        return parse_time(self.manifest["finished"])
+
+    @property
+    def label(self) -> Optional[str]:
+        label: Optional[str] = self.manifest["label"]
+        return label
+
+    @property
+    def format(self) -> str:
+        return str(self.manifest["format"])
+
+    @property
+    def status(self) -> str:
+        return str(self.manifest["status"])
+
+    @property
+    def bytes(self) -> int:
+        """The size of all its files."""
+        return sum(entry["size"] for entry in self.manifest["files"])
+
+    @property
+    def level(self) -> str:
+        """The highest level that was ever passed."""
+        return LEVELS[max((rank for rank, result in self._history() if result == "ok"), default=0)]
+
+    @property
+    def verified(self) -> bool:
+        """Whether it is to be counted on: not suspicious, proven, and no later proof failed.
+
+        A failure stands until the same proof, or a harder one, succeeds.
+        """
+        failed = 0
+        for rank, result in self._history():
+            if result == "failed":
+                failed = max(failed, rank, 1)
+            elif result == "ok" and rank >= failed:
+                failed = 0
+        return self.status == "ok" and self.level != LEVELS[0] and not failed
+
+    def describe(self) -> Dict[str, Any]:
+        """What results show of it."""
+        return dict(self.manifest, path=self.path, verified=self.verified)
+
+    def _history(self) -> Iterator[Tuple[int, str]]:
+        for verdict in [self.manifest["verification"], *self.verdicts]:
+            yield LEVELS.index(verdict["level"]), verdict["result"]
+
+
+def read_set(path: str) -> BackupSet:
+    """The set in the folder ``path``. Raises INVALID_BACKUP_FORMAT when there is none that can be understood."""
+    try:
+        manifest = _read_json(path, MANIFEST_FILE)
+        if not isinstance(manifest, dict):
+            raise ValueError("it is not a JSON object")
+        check_manifest(manifest)
+    except OSError as error:
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} has no readable {1}: {2}".format(
+            path, MANIFEST_FILE, error.strerror
+        )) from error
+    except (ValueError, RecursionError) as error:
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} in {1} cannot be used: {2}".format(
+            MANIFEST_FILE, path, error
+        )) from error
+    return BackupSet(path, manifest, _read_verdicts(path))
+
+
+def _read_verdicts(path: str) -> List[Dict[str, Any]]:
+    try:
+        verdicts = _read_json(path, VERIFICATION_FILE)
+        for verdict in verdicts:
+            check_verdict(verdict)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return []
+    return list(verdicts)
+
+
+def _read_json(folder: str, name: str) -> Any:
+    descriptor = open_file(folder, name)
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(_LIMIT + 1)
+    if len(content) > _LIMIT:
+        raise ValueError("it is larger than {0} MiB".format(_LIMIT // 1024 ** 2))
+    return json.loads(content.decode("utf-8"))
+
+
+def check_files(backup: BackupSet) -> None:
+    """Compare every file of the set with its size and checksum.
+
+    Raises CHECKSUM_MISMATCH naming the first bad one, or BACKUP_DIR_UNUSABLE where reading is not permitted.
+    """
+    listed = {entry["path"] for entry in backup.manifest["files"]}
+    for path in _dump_content(backup.path):
+        if path not in listed:
+            raise BackupError("CHECKSUM_MISMATCH", "{0} is not part of the backup".format(
+                os.path.join(backup.path, path)
+            ))
+    for entry in backup.manifest["files"]:
+        wrong = _compare(backup.path, entry)
+        if wrong:
+            raise BackupError("CHECKSUM_MISMATCH", "{0}: {1}".format(os.path.join(backup.path, entry["path"]), wrong))
+
+
+def _dump_content(folder: str) -> Iterator[str]:
+    """Whatever a tool would find that is given the dump's folder, relative to ``folder``."""
+    for where, subfolders, names in os.walk(os.path.join(folder, DUMP_FOLDER)):
+        links = [name for name in subfolders if os.path.islink(os.path.join(where, name))]
+        for name in names + links:
+            yield os.path.relpath(os.path.join(where, name), folder)
+
+
+def _compare(folder: str, entry: Mapping[str, Any]) -> str:
+    """What is wrong with the file that ``entry`` describes; empty when nothing is."""
+    try:
+        descriptor = open_file(folder, entry["path"])
+        try:
+            size = os.fstat(descriptor).st_size
+            if size != entry["size"]:
+                return "{0} bytes instead of {1}".format(size, entry["size"])
+            return "" if hash_file(descriptor) == (size, entry["sha256"]) else "its content was altered"
+        finally:
+            os.close(descriptor)
+    except PermissionError as error:  # says nothing of the file, so it must not read like damage
+        raise BackupError("BACKUP_DIR_UNUSABLE", "{0}: {1}".format(
+            os.path.join(folder, entry["path"]), error.strerror
+        )) from error
+    except OSError as error:
+        return str(error.strerror)
+
+
+def append_verdict(backup: BackupSet, verdict: Mapping[str, Any]) -> None:
+    """Add ``verdict`` (``level``, ``result`` and whatever else is to be kept) to the set's verification.json.
+
+    The manifest never changes. Raises ValueError for a verdict without level or result, and BackupError.
+    """
+    check_verdict(verdict)
+    with folder_lock(backup.path):
+        verdicts = [*_read_verdicts(backup.path), dict(verdict)]
+        replace_file(os.path.join(backup.path, VERIFICATION_FILE), to_json(verdicts))

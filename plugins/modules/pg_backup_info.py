@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""List backups, prove them again, and find the servers of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_backup_info
+short_description: List backups, prove them again, and find the servers of a host
+version_added: 0.1.0
+author:
+  - pgfleet maintainers (@pgfleet)
+description:
+  - Lists the backup sets of a host, and on demand proves again that they are whole.
+  - With O(discover=true) finds every PostgreSQL server on the host, and says which one a backup would use and why.
+  - Only reads.
+extends_documentation_fragment:
+  - pgfleet.backup.attributes.info
+  - pgfleet.backup.connection
+options:
+  database:
+    description: List only sets of this database.
+    type: str
+    aliases: [db, name]
+  label:
+    description: List only sets with this label.
+    type: str
+  verified_only:
+    description: List only sets that are to be counted on.
+    type: bool
+    default: false
+  verify:
+    description:
+      - Prove the listed sets again. V(checksum) compares sizes and checksums. V(archive) also reads each archive to its
+        end, by the tools of the server that is discovered.
+    type: str
+    choices: [none, checksum, archive]
+    default: none
+  stale_after:
+    description:
+      - Age at which the newest verified backup of a database is stale. Seconds, or a duration such as V(26h).
+    type: str
+  discover:
+    description: Also return the servers of the host.
+    type: bool
+    default: false
+seealso:
+  - module: pgfleet.backup.pg_backup
+  - module: pgfleet.backup.pg_restore
+"""
+
+EXAMPLES = r"""
+- name: List the backups of a database
+  pgfleet.backup.pg_backup_info:
+    database: shop
+
+- name: Prove that no stored backup was altered
+  pgfleet.backup.pg_backup_info:
+    verify: checksum
+
+- name: See which servers there are, and what a backup would use
+  pgfleet.backup.pg_backup_info:
+    discover: true
+"""
+
+RETURN = r"""
+backups:
+  description: The manifest of each set with C(path) and C(verified), and C(reverified) when it was proven again.
+  returned: always
+  type: list
+  elements: dict
+problems:
+  description: Folders that look like sets and cannot be read, with C(path) and C(msg).
+  returned: always
+  type: list
+  elements: dict
+summary:
+  description: Summary of the listed sets.
+  returned: always
+  type: dict
+  contains:
+    count:
+      description: Number of sets.
+      type: int
+      returned: always
+    bytes:
+      description: Bytes of all their files.
+      type: int
+      returned: always
+    newest:
+      description: When the newest was made, in UTC.
+      type: str
+      returned: always
+    oldest:
+      description: When the oldest was made, in UTC.
+      type: str
+      returned: always
+    stale:
+      description: Databases, as C(<instance>/<database>), without a verified full backup that is young enough.
+      type: list
+      elements: str
+      returned: always
+    unverified:
+      description: Folders of sets that are not to be counted on.
+      type: list
+      elements: str
+      returned: always
+servers:
+  description: Each server with C(instance), C(context) (with C(trace)), C(databases) (C(name), C(bytes)) and C(error).
+  returned: always
+  type: list
+  elements: dict
+context:
+  description: How the server that a backup would use is reached, with the trace of its discovery.
+  returned: always
+  type: dict
+log:
+  description: What was done, line by line.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import os
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
+from ansible_collections.pgfleet.backup.plugins.module_utils._info import look
+from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
+
+
+def main() -> None:
+    """Look, and report."""
+    module = create_module(
+        database={"type": "str", "aliases": ["db", "name"]},
+        label={"type": "str"},
+        verified_only={"type": "bool", "default": False},
+        verify={"type": "str", "choices": ["none", "checksum", "archive"], "default": "none"},
+        stale_after={"type": "str"},
+        discover={"type": "bool", "default": False},
+    )
+    run = new_run("BACKUP_FAILED")
+    result: dict = {}
+    try:
+        with interruptible():
+            look(module.params, dict(os.environ), run=run, result=result)
+    except Exception as error:
+        module.fail_json(**failure(module, run, result, error))
+    module.exit_json(**success(module, run, result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restore PostgreSQL backups, validated before and compared after."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_restore
+short_description: Restore PostgreSQL backups, validated before and compared after
+version_added: 0.1.0
+author:
+  - pgfleet maintainers (@pgfleet)
+description:
+  - Restores a backup set of M(pgfleet.backup.pg_backup), or a dump of C(pg_dump) in any format.
+  - The server is discovered and reached exactly as M(pgfleet.backup.pg_backup) does it.
+  - The backup is read to its end before anything is touched. The restored database is compared with what the backup
+    holds, table by table, before it takes the place of the old one, and the old one is kept.
+extends_documentation_fragment:
+  - pgfleet.backup.attributes
+  - pgfleet.backup.connection
+options:
+  database:
+    description: Database whose backup is restored. Unset, the discovered one.
+    type: str
+    aliases: [source_database]
+  backup:
+    description:
+      - V(latest) is the newest verified full set of O(database). Also the id of a set, or the path of a set or of any
+        dump file or folder, which is told by its content.
+    type: str
+    default: latest
+  target_database:
+    description: Database to restore to. Unset, O(database).
+    type: str
+  strategy:
+    description:
+      - V(swap) restores into a side database and, when that is complete and compared, swaps the names in one
+        transaction. The old database is kept. A target that does not exist is created.
+      - V(in_place) restores into the live database in one transaction, after a safety backup. It is for servers where
+        no database may be created.
+      - V(create) restores into a database that must not exist yet.
+      - V(drill) restores into a scratch database, compares, and drops it.
+    type: str
+    choices: [swap, in_place, create, drill]
+    default: swap
+  confirm:
+    description: Name of the database that may be replaced, typed out. Without it nothing that exists is replaced.
+    type: str
+  jobs:
+    description: Parallel jobs for backups in the directory format. Unset, up to 4, bounded by the processors.
+    type: int
+  schemas:
+    description: Restore only these schemas, with O(strategy=create) or O(strategy=in_place).
+    type: list
+    elements: str
+  tables:
+    description: Restore only these tables, with O(strategy=create) or O(strategy=in_place).
+    type: list
+    elements: str
+  create_missing_roles:
+    description: Create roles that the backup refers to and the server lacks. Roles that exist are never altered.
+    type: bool
+    default: false
+  no_owner:
+    description: Make the restoring role the owner of everything.
+    type: bool
+    default: false
+  no_privileges:
+    description: Restore no privileges.
+    type: bool
+    default: false
+  session_role:
+    description: Role to restore as, after logging in.
+    type: str
+  safety_backup:
+    description: With O(strategy=in_place) back up the database first. The backup is filed beside the others.
+    type: bool
+    default: true
+  keep_previous:
+    description:
+      - How many replaced databases to keep after a swap, as C(<name>__before_<stamp>), closed to connections.
+        Older ones are dropped at the next success.
+    type: int
+    default: 1
+  analyze:
+    description: Gather statistics after the restore, before the swap.
+    type: bool
+    default: true
+  allow_engine_change:
+    description: Restore a backup that the other executor made, from a container to an external server or back.
+    type: bool
+    default: false
+  timeout:
+    description: Seconds allowed for the restore; V(0) sets no limit.
+    type: int
+    default: 0
+  lock_timeout:
+    description: Seconds to wait for another run on the same database.
+    type: int
+    default: 0
+  lock_wait_timeout:
+    description: Seconds that the swap waits for its lock on the database.
+    type: int
+    default: 60
+seealso:
+  - module: pgfleet.backup.pg_backup
+  - module: pgfleet.backup.pg_backup_info
+"""
+
+EXAMPLES = r"""
+- name: Put the newest backup in the place of the database, and keep the old one
+  pgfleet.backup.pg_restore:
+    container: app
+    database: shop
+    confirm: shop
+
+- name: Restore one backup under another name, to look something up
+  pgfleet.backup.pg_restore:
+    container: app
+    database: shop
+    backup: 20261121T231500Z-4f1c
+    target_database: shop_yesterday
+    strategy: create
+
+- name: Prove that the newest backup restores
+  pgfleet.backup.pg_restore:
+    container: app
+    database: shop
+    strategy: drill
+"""
+
+RETURN = r"""
+restore:
+  description: What was restored.
+  returned: always
+  type: dict
+  contains:
+    database:
+      description: Database whose backup was restored.
+      type: str
+      returned: success
+    target_database:
+      description: Database that was restored to.
+      type: str
+      returned: success
+    strategy:
+      description: The strategy.
+      type: str
+      returned: success
+    previous_database:
+      description: Name under which the replaced database is kept, or null.
+      type: str
+      returned: success
+    objects:
+      description: Number of objects in the archive.
+      type: int
+      returned: success
+    warnings:
+      description: Messages of the tools that are known to be harmless, with the reason.
+      type: list
+      elements: str
+      returned: success
+    seconds:
+      description: Duration in seconds.
+      type: float
+      returned: success
+    verification:
+      description: What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
+      type: dict
+      returned: success
+safety_backup:
+  description: Folder of the backup that was taken before a restore in place.
+  returned: when one was taken
+  type: str
+plan:
+  description: What is to be done, and C(blockers), what stands against it.
+  returned: always
+  type: dict
+context:
+  description: How the server was reached, as M(pgfleet.backup.pg_backup) returns it.
+  returned: always
+  type: dict
+log:
+  description: What was done, line by line. Secrets are never in it.
+  returned: always
+  type: list
+  elements: str
+code:
+  description: Code of the failure.
+  returned: on failure
+  type: str
+  sample: RESTORE_NOT_CONFIRMED
+hint:
+  description: What to do about it.
+  returned: on failure
+  type: str
+severity:
+  description: V(warning), V(error) or V(critical).
+  returned: on failure
+  type: str
+data_risk:
+  description: V(none), V(stale) or V(loss).
+  returned: on failure
+  type: str
+retryable:
+  description: Whether the same task may succeed later without anybody changing anything.
+  returned: on failure
+  type: bool
+"""
+
+import os
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
+from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore import restore
+
+
+def main() -> None:
+    """Restore, and report."""
+    module = create_module(
+        database={"type": "str", "aliases": ["source_database"]},
+        backup={"type": "str", "default": "latest"},
+        target_database={"type": "str"},
+        strategy={"type": "str", "choices": ["swap", "in_place", "create", "drill"], "default": "swap"},
+        confirm={"type": "str"},
+        jobs={"type": "int"},
+        schemas={"type": "list", "elements": "str"},
+        tables={"type": "list", "elements": "str"},
+        create_missing_roles={"type": "bool", "default": False},
+        no_owner={"type": "bool", "default": False},
+        no_privileges={"type": "bool", "default": False},
+        session_role={"type": "str"},
+        safety_backup={"type": "bool", "default": True},
+        keep_previous={"type": "int", "default": 1},
+        analyze={"type": "bool", "default": True},
+        allow_engine_change={"type": "bool", "default": False},
+        timeout={"type": "int", "default": 0},
+        lock_timeout={"type": "int", "default": 0},
+        lock_wait_timeout={"type": "int", "default": 60},
+    )
+    run = new_run("RESTORE_FAILED")
+    result: dict = {}
+    try:
+        with interruptible():
+            restore(module.params, dict(os.environ), run=run, check=module.check_mode, result=result)
+    except Exception as error:
+        module.fail_json(**failure(module, run, result, error))
+    module.exit_json(**success(module, run, result))
+
+
+if __name__ == "__main__":
+    main()
