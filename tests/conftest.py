@@ -174,7 +174,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     without_engine = [reason for reason in reasons if NO_ENGINE in reason]
     if not without_engine:
         return
-    why = re.sub(r"\W+$", "", without_engine[0].partition(f"{NO_ENGINE}: ")[2])
+    why = re.sub(r"\W+$", "", without_engine[0].partition(f"{NO_ENGINE}: ")[2].partition(": ")[0])
     terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
     terminalreporter.line(
         f"{len(without_engine)} container tests were SKIPPED, for {why}.\n"

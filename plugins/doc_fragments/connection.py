@@ -81,6 +81,12 @@ options:
         server. It also fills what the container it names leaves open.
       - Unset, it is C(state/db.env) beside O(backup_dir).
     type: path
+  persist_credentials:
+    description:
+      - Keep the credentials of a server in a container in O(credentials_file), after a successful backup.
+      - Only M(pgfleet.backup.pg_backup) writes the file; the other modules accept the option and only read the file.
+    type: bool
+    default: false
   backup_dir:
     description: Folder of the backup sets, on the managed host.
     type: path

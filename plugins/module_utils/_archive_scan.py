@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: pgfleet maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counting what a dump really holds: every COPY must reach its ``\\.``.
+r"""Counting what a dump really holds: every COPY must reach its ``\.``.
 
 Neither an exit status nor a listing proves an archive: a member cut in half restores half its rows with status 0. The
 scanner reads the SQL text that ``pg_restore -f -`` makes of an archive, or a plain dump itself.
@@ -18,6 +18,8 @@ __all__ = ["CopyScanner"]
 
 _END = b"\n\\.\n"
 _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?[0-9]+), (true|false)\);\s*$")
+# A name as pg_dump spells it: parts that are plain or quoted, joined by dots.
+_NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*)(?:\.(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*))*'
 _COPY = re.compile(rb"^COPY (.+) FROM stdin;$")
 _DATA_COMMENT = re.compile(rb"^-- Data for Name: .*; Type: TABLE DATA; ")
 _TRAILER = b"-- PostgreSQL database dump complete"
@@ -90,7 +92,8 @@ class CopyScanner:
             match = _SETVAL.match(line)
             if match:
                 name = match.group(1).decode("utf-8", "replace").replace("''", "'")
-                self.sequences[name] = {"last_value": int(match.group(2)), "is_called": match.group(3) == b"true"}
+                if re.match(_NAME + "$", name):
+                    self.sequences[name] = {"last_value": int(match.group(2)), "is_called": match.group(3) == b"true"}
         elif line.startswith(b"SELECT pg_catalog.lo_open("):
             self.large_objects += 1
         elif line.startswith(b"--"):
@@ -131,7 +134,11 @@ class CopyScanner:
 
 
 def _name(line: bytes) -> str:
-    """``COPY public."We ird" (a, b) FROM stdin;`` → ``public."We ird"``: the table as SQL spells it."""
-    text = line.decode("utf-8", "replace")[len("COPY "):]
-    match = re.match(r'^((?:"(?:[^"]|"")+"|[^\s."(]+)(?:\.(?:"(?:[^"]|"")+"|[^\s."(]+))*)', text)
-    return match.group(1) if match else text.rsplit(" FROM stdin", 1)[0]
+    """``COPY public."We ird" (a, b) FROM stdin;`` → ``public."We ird"``: the table as SQL spells it.
+
+    The name goes into queries later, so what is no name is refused: a dump may come from anywhere.
+    """
+    match = re.match(_NAME, line.decode("utf-8", "replace")[len("COPY "):])
+    if not match:
+        raise BackupError("VERIFY_FAILED", "the dump copies into something that is no table: {0!r}".format(line[:80]))
+    return match.group(0)

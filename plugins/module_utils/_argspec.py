@@ -12,8 +12,10 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SS
 __all__ = ["create_module"]
 
 
-class _Module(AnsibleModule):
+class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
     """An option given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type."""
+
+    params: Dict[str, Any]
 
     def _load_params(self) -> None:
         super()._load_params()
@@ -45,6 +47,7 @@ def _connection_spec() -> Dict[str, Dict[str, Any]]:
         "connect_params": {"type": "dict"},
         "maintenance_db": {"type": "str"},
         "credentials_file": {"type": "path"},
+        "persist_credentials": {"type": "bool", "default": False},
         "backup_dir": {"type": "path", "default": "/var/lib/pgfleet/backups"},
         "instance": {"type": "str"},
     }

@@ -20,8 +20,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import 
     sweep_partials,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner, next_sequence, sets_in
-from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
+from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
 from ansible_collections.pgfleet.backup.plugins.module_utils._dump import plan_dump, write_dump
@@ -49,7 +49,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import 
 __all__ = ["back_up", "back_up_database"]
 
 
-def back_up(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]) -> None:
+def back_up(
+    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]
+) -> None:
     """Back up one database or all, filling ``result`` with the module's return keys as they become known.
 
     With ``check`` it discovers, connects and plans, and changes nothing. Raises ``BackupError``.
@@ -60,7 +62,7 @@ def back_up(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, chec
     session = open_session(
         params, env, run=run, database=options.database, maintenance=options.all_databases
     )
-    result["context"] = session.describe(trace=False)
+    result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
     check_owner(options.backup_dir, instance, machine_id())
     databases = _databases(session, options)
@@ -72,14 +74,13 @@ def back_up(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, chec
         try:
             result["backups"].append(back_up_database(session, options, instance, database, pruned=result["pruned"]))
         except BackupError as error:
-            if not options.all_databases:
-                raise
-            run.log.add("{0}: {1}".format(database, error.msg))
+            msg = run.redactor(error.msg)
+            run.log.add("{0}: {1}".format(database, msg))
             result["failed_databases"].append(
-                {"database": database, "code": error.code, "msg": error.msg, "retryable": error.retryable}
+                {"database": database, "code": error.code, "msg": msg, "retryable": error.retryable}
             )
-            if error.code in ("INTERRUPTED", "NO_SPACE"):
-                break  # every further database would meet the same
+            if not options.all_databases or error.code == "INTERRUPTED":
+                raise
     if options.all_databases and options.include_globals:
         result["backups"].append(back_up_globals(session, options, instance, pruned=result["pruned"]))
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
@@ -102,11 +103,11 @@ def back_up_database(
         if fresh is not None:
             log.add("{0}: the verified backup {1} is younger than max_age".format(database, fresh.id))
             return dict(fresh.describe(), status="fresh", changed=False)
-        with slot(options.backup_dir, options.max_concurrent, options.lock_timeout):
-            with executor.time_limit(options.timeout):
-                published = _make_set(session, options, instance, database, folder, next_sequence(sets))
-                if options.verify == "restore":
-                    published = drill_into_verdict(session, published, jobs=options.jobs)
+        place = slot(options.backup_dir, options.max_concurrent, options.lock_timeout)
+        with place, executor.time_limit(options.timeout):
+            published = _make_set(session, options, instance, database, folder, next_sequence(sets))
+            if options.verify == "restore":
+                published = drill_into_verdict(session, published, jobs=options.jobs)
         log.add("{0}: published {1}".format(database, published.path))
         removed = prune(sets + [published], options.retention, _now())
         for path in removed:
@@ -145,8 +146,9 @@ def _make_set(
                 _queries.roles(with_verifiers=bool(session.server["superuser"])), database=database
             )
             if not session.server["superuser"]:
-                executor.log.warn("{0}: only a superuser can read password verifiers; roles are kept without".format(
-                    database))
+                executor.log.add_warning(
+                    "{0}: only a superuser can read password verifiers; roles are kept without".format(database)
+                )
             partial.write_text(GLOBALS_FILE, roles_script(roles, database=database))
         dumped = write_dump(executor, partial, database, plan, options)
         manifest = database_manifest(

@@ -64,7 +64,7 @@ def client_folders(path: str) -> List[str]:
 
 
 def find_clients(path: str, *, ask: Callable[[str], str]) -> List[Client]:
-    """All installed clients. ``ask`` runs a program with ``--version`` and returns its output, or raises ``OSError``."""
+    """All installed clients. ``ask`` returns what a program prints for ``--version``, or raises ``OSError``."""
     clients = []
     for folder in client_folders(path):
         try:

@@ -65,12 +65,13 @@ def _by_library(path: str, compression: str) -> Iterator[bytes]:
     decoder: Optional[object] = None
     try:
         for chunk in file_chunks(path):
-            while chunk:
+            rest = chunk
+            while rest:
                 decoder = decoder or makers[compression]()
-                clear = decoder.decompress(chunk)  # type: ignore[attr-defined]
+                clear = decoder.decompress(rest)  # type: ignore[attr-defined]
                 if clear:
                     yield clear
-                chunk = decoder.unused_data  # type: ignore[attr-defined]
+                rest = decoder.unused_data  # type: ignore[attr-defined]
                 if decoder.eof:  # type: ignore[attr-defined]
                     decoder = None
     except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
@@ -84,7 +85,7 @@ def _by_program(path: str, program: str) -> Iterator[bytes]:
     if not found:
         raise BackupError(
             "UNSUPPORTED_BY_CLIENT",
-            "{0} is compressed with {1}, and there is no {1} program to read it".format(os.path.basename(path), program),
+            "{0} is compressed, and there is no {1} program to read it".format(os.path.basename(path), program),
             hint="Install {0} on the managed host.".format(program),
         )
     # By "-c -- path" a name that begins with a dash stays a name.

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import tempfile
-from typing import Dict, Mapping, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
@@ -71,7 +71,7 @@ def _parse_value(text: str, position: int, number: int) -> Tuple[str, int]:
 
 
 def _parse_double_quoted(text: str, position: int, number: int) -> Tuple[str, int]:
-    value = []
+    value: List[str] = []
     while position < len(text):
         char = text[position]
         if char == '"':

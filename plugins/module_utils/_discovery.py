@@ -9,7 +9,6 @@ never lead to another database by luck.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, List, Mapping, Optional, Tuple
@@ -26,7 +25,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._context import (
     DbContext,
     TraceStep,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import read_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._find_container import (
     binding_for,
@@ -38,7 +36,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._settings import (
     Settings,
     is_local_host,
     is_socket,
-    read_settings,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._sources import (
+    names_a_host,
+    read_container,
+    read_environment,
+    read_file,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 __all__ = ["discover"]
 
 _NOTHING = Settings()
+# When nobody asked for a container, the persisted file may still say which server is meant.
+_NOT_YET_FINAL = ("ENGINE_UNAVAILABLE", "CONTAINER_AMBIGUOUS", "CONTAINER_NOT_RUNNING")
 _DEFAULT_PORT = 5432
 
 
@@ -65,7 +70,7 @@ def discover(request: Request, *, environ: Mapping[str, str], door: EngineDoor) 
         raise
 
 
-class _Skip(Exception):
+class _Skip(Exception):  # noqa: N818  # it is no error
     """The step has nothing to say; discovery goes on."""
 
 
@@ -79,7 +84,7 @@ class _Discovery:
         self.door = door
         self.trace: List[TraceStep] = []
         self.environment: Settings = _NOTHING
-        self.engine_error: Optional[BackupError] = None
+        self.pending: Optional[BackupError] = None  # what the container step could not settle
 
     def run(self) -> DbContext:
         steps = {
@@ -92,7 +97,7 @@ class _Discovery:
             context = self._record(name, step)
             if context is not None:
                 return replace(context, trace=self._complete_trace(list(steps), settled_by=name))
-        raise self.engine_error or BackupError(
+        raise self.pending or BackupError(
             "CREDENTIALS_UNAVAILABLE",
             "no PostgreSQL server was named, and none was found: {0}".format(
                 "; ".join("{0}: {1}".format(step.step, step.reason) for step in self.trace)
@@ -133,9 +138,7 @@ class _Discovery:
         raise _Skip("no host and no container is named")
 
     def _environment(self) -> Tuple[Optional[DbContext], str]:
-        if not any(self.environ.get(name) for name in ("POSTGRES_HOST", "POSTGRES_HOST_FILE", "PGHOST", "DATABASE_URL")):
-            raise _Skip("POSTGRES_HOST is not set")
-        settings = self._read_environment()
+        settings = read_environment(self.environ) if names_a_host(self.environ) else _NOTHING
         if not settings.host:
             raise _Skip("POSTGRES_HOST is not set")
         if is_local_host(settings.host):
@@ -156,9 +159,9 @@ class _Discovery:
         try:
             container, reason = self._find_container()
         except BackupError as error:
-            if required or error.code != "ENGINE_UNAVAILABLE":
+            if required or error.code not in _NOT_YET_FINAL:
                 raise
-            self.engine_error = error
+            self.pending = error
             raise _Skip(str(error)) from error
         if container is None:
             if required:
@@ -167,7 +170,7 @@ class _Discovery:
         context = self._from_container(container, self.environment)
         if self.request.mode not in ("", context.mode):
             if required:
-                raise BackupError("INVALID_DB_CONFIG", "container {0} leads to mode={1}, and mode={2} was asked for".format(
+                raise BackupError("INVALID_DB_CONFIG", "{0} leads to mode={1}, and mode={2} was asked for".format(
                     container.name, context.mode, self.request.mode))
             raise _Skip("{0}, which is {1}; mode={2} was asked for".format(reason, context.mode, self.request.mode))
         if context.mode == EXTERNAL:
@@ -178,7 +181,9 @@ class _Discovery:
 
     def _file(self) -> Tuple[Optional[DbContext], str]:
         path = self.request.credentials_file
-        settings = self._read_file(path)
+        settings = self._read_file()
+        if self.pending and self.pending.code == "CONTAINER_AMBIGUOUS" and not settings.container:
+            raise self.pending  # several are running, and the file names none of them: it may mean yet another server
         if settings.host and not is_local_host(settings.host):
             mode = LOCAL if is_socket(settings.host) else EXTERNAL
             if self.request.mode not in ("", mode):
@@ -200,8 +205,8 @@ class _Discovery:
     # How a target is settled.
 
     def _direct(self, mode: str) -> DbContext:
-        """A server that the options name outright; later sources only fill what they leave open, for the same server."""
-        settings = self._read_environment()
+        """A server that the options name outright; the environment fills what they leave open, for the same server."""
+        settings = read_environment(self.environ)
         if settings.host and settings.host != self.typed.host:
             settings = _NOTHING
         return self._settle(mode, settings, SOURCE_OPTIONS)
@@ -222,7 +227,7 @@ class _Discovery:
 
     def _from_container(self, container: ContainerInfo, outer: Settings) -> DbContext:
         """The context that a running container leads to: its own server, another container's, or a remote one."""
-        inner = self._read_container(container)
+        inner = read_container(container, self.door)
         server = container
         if inner.host and not is_local_host(inner.host) and not is_socket(inner.host):
             sibling = by_network_name(self.door.open().containers(), inner.host, container)
@@ -230,7 +235,7 @@ class _Discovery:
                 return self._settle(EXTERNAL, inner, SOURCE_CONTAINER)
             server = require_running(sibling)
             if server.id != container.id:
-                inner = replace(inner.filled_from(self._read_container(server)), host="", port=0)
+                inner = replace(inner.filled_from(read_container(server, self.door)), host="", port=0)
         source = SOURCE_ENV if outer is self.environment and outer is not _NOTHING else SOURCE_CONTAINER
         settings = self.typed.filled_from(outer).filled_from(inner)
         if not (settings.user and settings.password):
@@ -298,29 +303,19 @@ class _Discovery:
                 return binding.container_port
         return inner.port or _DEFAULT_PORT
 
-    def _read_environment(self) -> Settings:
-        return read_settings(self.environ, where="environment", read_file=_read_secret_file)
-
-    def _read_container(self, container: ContainerInfo) -> Settings:
-        return read_settings(
-            container.env,
-            where="container {0}".format(container.name),
-            read_file=lambda path: self.door.read_file(container, path),
-        )
-
-    def _read_file(self, path: str) -> Settings:
+    def _read_file(self) -> Settings:
+        path = self.request.credentials_file
         try:
-            variables = read_credentials(path)
+            return read_file(path)
         except FileNotFoundError as error:
             raise _Skip("{0} does not exist".format(path)) from error
-        return read_settings(variables, where=path, read_file=_read_secret_file)
 
     def _file_about(self, container: ContainerInfo) -> Settings:
         """What the persisted file adds about a container that was found but does not say everything itself."""
         path = self.request.credentials_file
 
         def read() -> Tuple[None, str]:
-            settings = self._read_file(path)
+            settings = self._read_file()
             if settings.container != container.name:
                 raise _Skip("{0} names the container {1}, not {2}".format(
                     path, settings.container or "(none)", container.name))
@@ -331,12 +326,3 @@ class _Discovery:
         self._record("file", read)
         return filling[0] if filling else _NOTHING
 
-
-def _read_secret_file(path: str) -> str:
-    """A ``…_FILE`` variable's file on the managed host."""
-    try:
-        with open(os.path.expanduser(path), encoding="utf-8") as file:
-            return file.read(64 * 1024)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise BackupError("INVALID_DB_CONFIG", "{0} cannot be read: {1}".format(path, reason)) from error

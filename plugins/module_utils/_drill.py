@@ -38,7 +38,7 @@ def drill(
     name = truncate_name(database, DRILL + datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
     started = time.monotonic()
     try:
-        with new_database(session, name, source):
+        with new_database(session, name, source.properties):
             filled = fill(
                 session, name, source.dump, jobs=jobs, switches=["--no-subscriptions", *switches], analyze=analyze
             )

@@ -66,7 +66,7 @@ def plan_dump(executor: PgExecutor, options: BackupOptions, *, database_bytes: O
     if chosen == "directory":
         room = executor.staging_room()
         if room is not None and database_bytes is not None and room < database_bytes:
-            executor.log.warn(
+            executor.log.add_warning(
                 "the container has room for {0} bytes, and the database holds {1}: it is streamed in the custom "
                 "format, which restores without parallel jobs".format(room, database_bytes)
             )
@@ -147,7 +147,7 @@ def _args(executor: PgExecutor, plan: DumpPlan, options: BackupOptions, *, outpu
 
 
 def _automatic(executor: PgExecutor, chosen: str) -> Compression:
-    """zstd inside pg_dump where the client has it, else gzip. A plain dump stays readable by what every host has."""
+    """Zstd inside pg_dump where the client has it, else gzip. A plain dump stays readable by what every host has."""
     if chosen == "tar":
         return Compression("none")
     if chosen != "plain" and _supports(executor, Compression("zstd")) is None:

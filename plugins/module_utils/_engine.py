@@ -26,6 +26,7 @@ __all__ = [
     "not_running",
     "one_line",
     "open_engine",
+    "says_ambiguous",
     "says_not_started",
     "unavailable",
 ]
@@ -144,6 +145,11 @@ def one_line(text: str) -> str:
     """``text`` on one line of bearable length."""
     line = " ".join(text.split())
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 1] + "…"
+
+
+def says_ambiguous(complaint: str) -> bool:
+    """Whether Docker's or podman's ``complaint`` is that a shortened id fits several containers."""
+    return "Multiple IDs" in complaint or "more than one result" in complaint
 
 
 def says_not_started(first_output: bytes) -> bool:

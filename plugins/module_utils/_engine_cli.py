@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine import (
     gone,
     not_running,
     one_line,
+    says_ambiguous,
     says_not_started,
     unavailable,
 )
@@ -118,10 +119,9 @@ class CliEngine(Engine):
     def _inspect(self, *names: str) -> List[ContainerInfo]:
         """Those of ``names`` that exist; the command lists them also when it fails for the others."""
         answer = self._ask("inspect", "--type", "container", "--", *names)
-        complaint = answer.stderr.lower()
-        if "multiple ids" in complaint or "more than one" in complaint:
+        if says_ambiguous(answer.stderr):
             raise ambiguous(names[0])
-        if answer.status and "no such" not in complaint:
+        if answer.status and "no such container" not in answer.stderr.lower():
             raise unavailable(self._where, answer.stderr)
         try:
             return [container_from_inspect(data) for data in json.loads(answer.stdout or "[]")]

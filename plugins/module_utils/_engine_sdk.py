@@ -14,6 +14,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine import (
     clean_name,
     gone,
     not_running,
+    says_ambiguous,
     unavailable,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_inspect import container_from_inspect
@@ -73,10 +74,10 @@ class SdkEngine(Engine):
             try:
                 return container_from_inspect(self._api.inspect_container(name))
             except OSError as error:
+                if says_ambiguous(str(error)):
+                    raise ambiguous(name) from error
                 if _status(error) == 404:
                     return None
-                if "ultiple IDs" in str(error) or "more than one" in str(error):
-                    raise ambiguous(name) from error
                 raise
 
     def exec(

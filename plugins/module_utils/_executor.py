@@ -26,6 +26,11 @@ from typing import (
 )
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client
+from ansible_collections.pgfleet.backup.plugins.module_utils._connection import (
+    connection_args,
+    connection_env,
+    plain_env,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import guard
@@ -36,16 +41,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     ToolTimeout,
     pump,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo, literal
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import StderrLines, classify
 
 __all__ = ["PgExecutor", "ToolResult"]
 
-_CONNECT_SECONDS = "15"
 _QUERY_BYTES = 256 * 1024 * 1024
-# Notices a dead client while a query runs, so that a killed run leaves no session behind (PostgreSQL 14 on).
-_CHECK_INTERVAL = "-c client_connection_check_interval=5s"
-_CHECK_INTERVAL_SINCE = 140000
 
 
 class ToolResult(NamedTuple):
@@ -143,11 +144,11 @@ class PgExecutor(ABC):
         redacted stderr line. Whatever goes wrong, the tool is ended before the exception leaves.
         Raises ``BackupError``: by what stderr says, else the operation's own code.
         """
-        argv = [tool] + self._connection_args(database) + list(args)
+        argv = [tool] + connection_args(self.context, database) + list(args)
         collected: List[bytes] = []
         stderr = StderrLines(self._clean, on_line)
         started = time.monotonic()
-        base = self._plain_env() if database is None else self._base_env()
+        base = self._env(database)
         if announce:
             self._announce(tool, argv)
         process = self._begin(argv, env=dict(base, **(env or {})), stdin=source is not None)
@@ -205,8 +206,8 @@ class PgExecutor(ABC):
     @contextmanager
     def beside(self, sql: str, *, database: str) -> Iterator[None]:
         """Run SQL in a session of its own beside what happens inside; it must come to its end by itself soon after."""
-        argv = ["psql", *self._connection_args(database), "-XAtq", "-c", sql]
-        process = self._begin(argv, env=self._base_env(), stdin=False)
+        argv = ["psql", *connection_args(self.context, database), "-XAtq", "-c", sql]
+        process = self._begin(argv, env=self._env(database), stdin=False)
         try:
             yield
             pump(process, source=None, on_stdout=_ignore, on_stderr=_ignore, timeout=10.0)
@@ -251,35 +252,10 @@ class PgExecutor(ABC):
             raise BackupError(self.failure, "{0} cannot be started {1}: {2}".format(
                 argv[0], self._where(), error.strerror or error)) from error
 
-    def _connection_args(self, database: Optional[str]) -> List[str]:
+    def _env(self, database: Optional[str]) -> Dict[str, str]:
         if database is None:
-            return []
-        return ["--no-password", "-d", conninfo(database, self.context.connect_params)]
-
-    def _plain_env(self) -> Dict[str, str]:
-        """For tools that connect to nothing, and so have no business with the password. The name marks them as ours."""
-        return {"LC_ALL": "C", "PGAPPNAME": self.application_name}
-
-    def _base_env(self) -> Dict[str, str]:
-        """Where to connect, and as whom, for libpq. Every route is named, so that nothing inherited can divert it."""
-        context = self.context
-        env = {
-            "LC_ALL": "C",
-            "PGHOST": context.socket or context.host,
-            "PGHOSTADDR": "",
-            "PGPORT": str(context.port),
-            "PGUSER": context.user,
-            "PGAPPNAME": self.application_name,
-            "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
-            "PGOPTIONS": _CHECK_INTERVAL if context.server_version_num >= _CHECK_INTERVAL_SINCE else "",
-            "PGPASSWORD": context.password,
-            "PGSSLMODE": context.tls.sslmode,
-            "PGSSLROOTCERT": context.tls.ca_cert,
-            "PGSSLCERT": context.tls.cert,
-            "PGSSLKEY": context.tls.key,
-        }
-        optional = ("PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
-        return {name: value for name, value in env.items() if value or name not in optional}
+            return plain_env(self.application_name)
+        return connection_env(self.context, self.application_name)
 
     @property
     def application_name(self) -> str:

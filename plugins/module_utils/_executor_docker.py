@@ -7,7 +7,7 @@ from __future__ import annotations
 import tarfile
 import time
 from contextlib import contextmanager
-from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import IO, Callable, Iterable, Iterator, Mapping, Optional, Sequence, cast
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._tar_stream import 
 
 __all__ = ["DockerPGExecutor"]
 
-_STAGING = "/tmp"
+_STAGING = "/tmp"  # noqa: S108  # the one folder that every image has; what we make in it has a name of its own
 # Ends every process of a run: they are told by PGAPPNAME, which pg_dump's parallel workers inherit. The values
 # travel as positional parameters. $1: application name, $2: signal (0 only counts); prints how many there were.
 _SIGNAL_SCRIPT = """
@@ -130,22 +130,22 @@ class DockerPGExecutor(PgExecutor):
                 with self.unlimited():
                     self.run_plain(["rm", "-rf", folder], timeout=120.0)
             except BackupError as error:
-                self.log.warn("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
+                self.log.add_warning("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
 
     def _collect(self, folder: str, receive: Callable[[str, Iterable[bytes]], None]) -> None:
         """Bring a staged folder over. Only plain files directly inside it are taken: pg_dump writes no others."""
         argv = ["tar", "-cf", "-", "-C", folder, "."]
-        process = self._begin(argv, env=self._plain_env(), stdin=False)
+        process = self._begin(argv, env=self._env(None), stdin=False)
         reader = TarReader(process.frames(self._deadline()), self._clean)
         try:
-            with tarfile.open(fileobj=reader, mode="r|") as archive:  # type: ignore[arg-type]
+            with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:
                 for member in archive:
                     if member.name in (".", "./") and member.isdir():
                         continue
                     name = member.name[2:] if member.name.startswith("./") else member.name
                     content = archive.extractfile(member) if member.isreg() else None
                     if content is None or "/" in name or name in ("", ".", ".."):
-                        raise BackupError(self.failure, "the staged dump holds {0!r}, which pg_dump does not write".format(
+                        raise BackupError(self.failure, "the staged dump holds {0!r}, which is not pg_dump's".format(
                             member.name))
                     receive(name, iter(lambda file=content: file.read(1 << 20), b""))  # type: ignore[misc]
             reader.drain()

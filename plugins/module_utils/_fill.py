@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import FORMAT_SWITCH, Dump, Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import create_statement
-from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance, without_unknown_settings
@@ -32,11 +31,11 @@ class Filled(NamedTuple):
 
 
 @contextmanager
-def new_database(session: Session, name: str, source: Source) -> Iterator[None]:
-    """A database made from ``template0`` with the recorded properties; dropped again if anything inside fails."""
+def new_database(session: Session, name: str, properties: Optional[Mapping[str, Any]]) -> Iterator[None]:
+    """A database made from ``template0`` with these properties; dropped again if anything inside fails."""
     executor = session.executor
     executor.query(
-        create_statement(name, source.properties, server_major=session.context.server_major),
+        create_statement(name, properties, server_major=session.context.server_major),
         database=session.maintenance_db,
     )
     try:
@@ -46,7 +45,7 @@ def new_database(session: Session, name: str, source: Source) -> Iterator[None]:
             try:
                 drop_database(session, name)
             except BackupError as error:
-                executor.log.warn("{0} was left behind and could not be dropped: {1}".format(name, error))
+                executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
         raise
 
 
@@ -67,7 +66,9 @@ def fill(
     if dump.format == "plain":
         args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"] + (["-1"] if in_one_transaction else [])
         source = without_unknown_settings(dump.chunks(), server_version_num=session.context.server_version_num)
-        executor.run("psql", args, database=database, source=source, on_stdout=_ignore, on_line=tolerance, announce=True)
+        executor.run(
+            "psql", args, database=database, source=source, on_stdout=_ignore, on_line=tolerance, announce=True
+        )
     else:
         _pg_restore(executor, database, dump, tolerance, jobs=jobs, switches=switches, whole=in_one_transaction)
     seconds = time.monotonic() - started
@@ -116,7 +117,7 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
     sequences = executor.query_json(_queries.sequence_values(sorted(fingerprint.sequences)), database=database)
     for sequence, recorded in sorted(fingerprint.sequences.items()):
         if sequences.get(sequence) is None or sequences[sequence] < recorded["last_value"]:
-            raise BackupError("VERIFY_FAILED", "sequence {0} is at {1} after the restore, and at {2} in the backup".format(
+            raise BackupError("VERIFY_FAILED", "sequence {0} is at {1} after the restore, at {2} in the backup".format(
                 sequence, sequences.get(sequence), recorded["last_value"]))
     return {
         "result": "ok",

@@ -95,7 +95,8 @@ def choose_container(
         chosen, reason = _only(_highest_version(matching) if image else matching, _wish(image, labels), asked=True)
     else:
         servers = [container for container in containers if is_postgres_server(container)]
-        chosen, reason = _only(servers, "is the only running PostgreSQL server", asked=False)
+        # A stopped server is worth a word of its own, unless a port was named: that may be yet another's.
+        chosen, reason = _only(servers, "is the only running PostgreSQL server", asked=not host_port)
     if chosen and host_port and not _serves(chosen, host_port):
         # The only candidate, but not at the port that was named: using it would reach another database by luck.
         return None, "no running container publishes port {0}".format(host_port)

@@ -44,7 +44,7 @@ def back_up_globals(
     if not session.server["superuser"]:
         args.append("--no-role-passwords")
         warnings.append("only a superuser can read password verifiers; the globals are kept without")
-        executor.log.warn(warnings[0])
+        executor.log.add_warning(warnings[0])
     with database_lock(folder, timeout=options.lock_timeout), executor.time_limit(options.timeout):
         sweep_partials(folder)
         sets, _problems = sets_in(folder)

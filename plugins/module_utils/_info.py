@@ -26,7 +26,7 @@ __all__ = ["look"]
 
 
 def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result: Dict[str, Any]) -> None:
-    """Fill ``result`` with ``backups``, ``summary``, ``problems`` and, with ``discover``, ``servers``. Changes nothing."""
+    """Fill ``result`` with ``backups``, ``summary``, ``problems`` and ``servers``. Changes nothing."""
     result.update(changed=False, backups=[], problems=[], summary={}, servers=[])
     max_age = read_age(params.get("stale_after"), where="stale_after")
     sets, problems = find_sets(
@@ -47,7 +47,7 @@ def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result:
         meant = _server(params, env, run=run)
         result["context"] = meant["context"]
         if meant["error"]:
-            run.log.warn(meant["error"]["msg"])
+            run.log.add_warning(meant["error"]["msg"])
         result["servers"] = _servers(params, env, run=run, meant=meant)
 
 
@@ -69,7 +69,7 @@ def _reverify(
                 source.validate(session.executor)
             found[backup.path] = {"reverified": {"level": level, "result": "ok", "code": None, "msg": None}}
         except BackupError as error:
-            run.log.warn("{0}: {1}".format(backup.path, error.msg))
+            run.log.add_warning("{0}: {1}".format(backup.path, error.msg))
             found[backup.path] = {
                 "verified": False,
                 "reverified": {"level": level, "result": "failed", "code": error.code, "msg": error.msg},
@@ -109,9 +109,9 @@ def _servers(
     seen = {(meant["context"].get("container") or {}).get("id")}
     for name, identity in _containers(params, env):
         if identity not in seen:
-            servers.append(_server(
-                dict(_without_target(params), container=name, mode="in_container"), {}, run=run, path=env.get("PATH", "")
-            ))
+            other = dict(_without_target(params), container=name, mode="in_container")
+            # The task's environment speaks of the server that is meant, not of this one.
+            servers.append(_server(other, {"PATH": env.get("PATH", "")}, run=run))
     return servers
 
 
@@ -126,16 +126,13 @@ def _containers(params: Mapping[str, Any], env: Mapping[str, str]) -> List[Any]:
     ]
 
 
-def _server(
-    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, path: Optional[str] = None
-) -> Dict[str, Any]:
+def _server(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run) -> Dict[str, Any]:
     """One server as discovery sees it, trace and databases included, or why it cannot be used."""
-    environ = dict(env) if path is None else {"PATH": path}
     try:
-        session = open_session(params, environ, run=run, database=params.get("database") or None, maintenance=True)
+        session = open_session(params, env, run=run, database=params.get("database") or None, maintenance=True)
         return {
             "instance": instance_name(session.context, ""),
-            "context": session.describe(trace=True),
+            "context": session.describe(),
             "databases": list_databases(session.executor, session.maintenance_db),
             "error": None,
         }

@@ -46,7 +46,7 @@ class RunLog:
     def add(self, line: str) -> None:
         self._lines.append(self._clean(line))
 
-    def warn(self, line: str) -> None:
+    def add_warning(self, line: str) -> None:
         """A line that the user should also see as a warning."""
         clean = self._clean(line)
         self._lines.append("WARNING: " + clean)

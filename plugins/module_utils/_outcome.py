@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["failure", "interruptible", "new_run", "success"]
 
 _MIN_SECRET = 8
+# What a context always has, null where a run did not come to know it.
+_CONTEXT_KEYS = (
+    "mode", "executor", "engine_client", "transport", "host", "port", "socket", "database", "user", "container",
+    "credential_source", "server_version", "client_version",
+)
 _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
@@ -53,7 +58,7 @@ def interruptible() -> Iterator[None]:
 def success(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
     """The keywords for ``exit_json``."""
     returned = _common(module, run, result)
-    if not module._verbosity:
+    if not module._verbosity and not module.params.get("discover"):  # noqa: SLF001  # Ansible gives it no other name
         # At every run the trace would only make the job's events larger.
         returned["context"] = {key: value for key, value in returned["context"].items() if key != "trace"}
     return returned
@@ -82,8 +87,9 @@ def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: E
 
 
 def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
-    returned = dict({"changed": False, "context": {}}, **result)
-    if module._diff and returned.get("plan"):
+    returned = dict({"changed": False}, **result)
+    returned["context"] = dict(dict.fromkeys(_CONTEXT_KEYS), **result.get("context", {}))
+    if module._diff and returned.get("plan"):  # noqa: SLF001
         returned["diff"] = plan_diff(returned["plan"])
     _protect(module, run, returned)
     for warning in run.log.warnings:

@@ -15,8 +15,8 @@ __all__ = [
     "compression_switch",
     "dump_args",
     "parse_compression",
-    "refuse_smuggled_args",
     "read_filters",
+    "refuse_smuggled_args",
 ]
 
 _LEVELS = {"gzip": (1, 9), "lz4": (1, 12), "zstd": (1, 22)}
@@ -26,12 +26,12 @@ _NAMED_COMPRESSION_SINCE = 16  # pg_dump -Z METHOD:LEVEL; before that a bare gzi
 # (drop, create, connect elsewhere), or what belongs to the dump. The last kind has options of its own, since a set that
 # lacks something must be filed as such.
 _REFUSED_LONG = (
-    "--host --port --username --dbname --no-password --password --file --format --compress --jobs --lock-wait-timeout "
-    "--schema --exclude-schema --table --exclude-table --exclude-table-data --table-and-children "
-    "--exclude-table-and-children --exclude-table-data-and-children --data-only --schema-only --statistics-only "
-    "--section --filter --extension --exclude-extension --no-data --no-schema --no-large-objects --no-blobs --help "
-    "--version --create --clean --if-exists"
-).split()
+    "--clean", "--compress", "--create", "--data-only", "--dbname", "--exclude-extension", "--exclude-schema",
+    "--exclude-table", "--exclude-table-and-children", "--exclude-table-data", "--exclude-table-data-and-children",
+    "--extension", "--file", "--filter", "--format", "--help", "--host", "--if-exists", "--jobs", "--lock-wait-timeout",
+    "--no-blobs", "--no-data", "--no-large-objects", "--no-password", "--no-schema", "--password", "--port", "--schema",
+    "--schema-only", "--section", "--statistics-only", "--table", "--table-and-children", "--username", "--version",
+)
 _REFUSED_SHORT = frozenset("hpUdwWfFZjntTNasBeVCc?")
 _ALLOWED_EXACTLY = ("--statistics", "--no-statistics")
 _SHORT_WITH_VALUE = frozenset("SE")
@@ -115,7 +115,7 @@ def read_filters(params: Mapping[str, Any]) -> DumpFilters:
         name: tuple(item for item in params.get(name) or () if item)
         for name in ("schemas", "exclude_schemas", "tables", "exclude_tables", "exclude_table_data")
     }
-    return DumpFilters(schema_only=bool(params.get("schema_only")), **lists)  # type: ignore[arg-type]
+    return DumpFilters(schema_only=bool(params.get("schema_only")), **lists)
 
 
 def dump_args(

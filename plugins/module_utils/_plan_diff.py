@@ -23,7 +23,8 @@ def _backup_diff(plan: Mapping[str, Any]) -> Dict[str, str]:
         removable = {"{0}/{1}".format(item["folder"], name) for name in item["removable"]}
         after += [line for line in lines if line not in removable]
         if not item["fresh"]:
-            after.append("{0}/<new backup, {1}, verified by {2}>".format(item["folder"], plan["format"], plan["verify"]))
+            new = "<new backup, {0}, verified by {1}>".format(plan["format"], plan["verify"])
+            after.append("{0}/{1}".format(item["folder"], new))
     return _texts("backups of {0}".format(plan["instance"]), before, after)
 
 

@@ -18,7 +18,9 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
-__all__ = ["CHUNK", "STDERR", "STDOUT", "PopenProcess", "StreamBroken", "ToolProcess", "ToolTimeout", "pump", "remaining"]
+__all__ = [
+    "CHUNK", "STDERR", "STDOUT", "PopenProcess", "StreamBroken", "ToolProcess", "ToolTimeout", "pump", "remaining",
+]
 
 STDOUT = 1
 STDERR = 2
@@ -215,7 +217,7 @@ def pump(
     process: ToolProcess,
     *,
     source: Optional[Iterable[bytes]],
-    on_stdout: Callable[[bytes], None],
+    on_stdout: Callable[[bytes], object],
     on_stderr: Callable[[bytes], None],
     timeout: Optional[float],
 ) -> int:

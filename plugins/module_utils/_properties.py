@@ -79,9 +79,12 @@ def apply_statements(name: str, properties: Mapping[str, Any]) -> List[str]:
                 ident(setting["role"]), database, assignment))
         else:
             statements.append("ALTER DATABASE {0} SET {1}".format(database, assignment))
-    for label in properties["security_labels"]:
-        statements.append("SECURITY LABEL FOR {0} ON DATABASE {1} IS {2}".format(
-            ident(label["provider"]), database, literal(label["label"])))
+    statements += [
+        "SECURITY LABEL FOR {0} ON DATABASE {1} IS {2}".format(
+            ident(label["provider"]), database, literal(label["label"])
+        )
+        for label in properties["security_labels"]
+    ]
     statements.append("ALTER DATABASE {0} OWNER TO {1}".format(database, ident(properties["owner"])))
     return statements + _grants(database, properties["acl"])
 

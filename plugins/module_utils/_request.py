@@ -26,10 +26,10 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._settings import (
 __all__ = ["Request", "read_request"]
 
 # What these would set has an option of its own, or would lead a tool past the guard, or put a secret into argv.
-_REFUSED_KEYWORDS = frozenset(
-    "password sslpassword passfile host hostaddr service servicefile dbname user port application_name "
-    "replication options oauth_client_secret".split()
-)
+_REFUSED_KEYWORDS = frozenset((
+    "application_name", "dbname", "host", "hostaddr", "oauth_client_secret", "options", "passfile", "password", "port",
+    "replication", "service", "servicefile", "sslpassword", "user",
+))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Request:
     container_image: str = ""
     container_labels: Mapping[str, str] = field(default_factory=dict)
     docker_host: str = ""
-    tls: Tls = Tls()
+    tls: Tls = field(default_factory=Tls)
     connect_params: Mapping[str, str] = field(default_factory=dict)
     credentials_file: str = ""
 

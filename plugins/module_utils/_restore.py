@@ -18,7 +18,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, new_database, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
-from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
     RestoreOptions,
@@ -41,7 +41,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
 __all__ = ["restore"]
 
 
-def restore(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]) -> None:
+def restore(
+    params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, check: bool, result: Dict[str, Any]
+) -> None:
     """Restore a backup, filling ``result`` with the module's return keys as they become known.
 
     With ``check`` it discovers, connects and plans, and changes nothing. Raises ``BackupError``, and the target is then
@@ -53,7 +55,7 @@ def restore(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, chec
     source_name = options.database or session.context.database
     target = options.target_database or source_name
     session = _outside(session, target)
-    result["context"] = session.describe(trace=False)
+    result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
     source = find_source(
         options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name
@@ -69,8 +71,8 @@ def restore(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, chec
             return
         if findings:
             raise findings[0]
+        result["context"] = session.describe()  # the archive may have asked for a newer client
         stack.enter_context(session.executor.time_limit(options.timeout))
-        # The container's client may have to be newer for the archive than for the server.
         fingerprint = source.validate(session.executor)
         run.log.add("Validated {0}: {1} rows in {2} tables".format(
             source.dump.path, sum(fingerprint.tables.values()), len(fingerprint.tables)))
@@ -95,6 +97,7 @@ class _Restore:
         self.target = target
         self.state = state
         self.previous: Optional[str] = None
+        self.properties = source.properties or self._target_properties()
 
     def run(self, params: Mapping[str, Any], result: Dict[str, Any]) -> Dict[str, Any]:
         """Restore by the chosen strategy; the returned ``restore``."""
@@ -104,6 +107,7 @@ class _Restore:
             safety = self._safety_backup(params)
             log.add("Safety backup of {0}: {1}".format(self.target, safety["path"]))
             result["safety_backup"] = safety["path"]
+        verification: Optional[Dict[str, Any]]
         with ExitStack() as stack:
             folder = database_dir(self.options.backup_dir, self.instance, self.target)
             if os.path.isdir(folder):  # a database that was never backed up here has no runs to collide with
@@ -136,7 +140,7 @@ class _Restore:
 
     def _create(self, name: str) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """A new database, complete with its properties; gone again if anything fails."""
-        with new_database(self.session, name, self.source):
+        with new_database(self.session, name, self.properties):
             filled = self._fill(name)
             verification = self._verify(name)
             self._apply_properties(name)
@@ -146,7 +150,7 @@ class _Restore:
         """A side database that takes the target's name when it is complete."""
         moment = stamp()
         side = side_name(self.target, moment)
-        with new_database(self.session, side, self.source):
+        with new_database(self.session, side, self.properties):
             filled = self._fill(side)
             verification = self._verify(side)
             self._apply_properties(side)
@@ -180,12 +184,17 @@ class _Restore:
         """A part of a dump has no fingerprint of its own to be compared with."""
         return None if self.options.partial else verify_content(self.session, name, self.fingerprint)
 
+    def _target_properties(self) -> Optional[Mapping[str, Any]]:
+        """A foreign dump brings no properties: the database that it replaces keeps its own."""
+        if self.state is None or self.options.strategy != "swap":
+            return None
+        return read_properties(self.session.executor.query_json(_queries.DATABASE, database=self.target))
+
     def _apply_properties(self, name: str) -> None:
         """Owner, settings, ACL and comment as they were in the backup."""
-        properties = self.source.properties
-        if not properties or self.options.partial:
+        if not self.properties or self.options.partial:
             return
-        wanted = dict(properties)
+        wanted = dict(self.properties)
         if self.options.no_owner:
             wanted["owner"] = self.session.server["user"]
             wanted["settings"] = [setting for setting in wanted["settings"] if not setting["role"]]

@@ -40,7 +40,7 @@ def _parity(session: Session, options: RestoreOptions, source: Source) -> Option
     made_by = source.manifest.get("executor", session.executor.name)
     if made_by == session.executor.name or options.allow_engine_change:
         return None
-    return BackupError("PARITY_MISMATCH", "the backup was made by the {0} executor, and this restore would use {1}".format(
+    return BackupError("PARITY_MISMATCH", "the backup was made by the {0} executor, this restore would use {1}".format(
         made_by, session.executor.name))
 
 

@@ -76,8 +76,8 @@ def globals_restore_md(manifest: Mapping[str, Any]) -> str:
     """The text for a set of the whole cluster's globals."""
     return "\n".join((
         "# How to restore these globals by hand\n\nRoles, memberships, tablespaces and settings of a whole cluster of "
-        "PostgreSQL {0}, as of {1} (UTC).\nA role that exists already is reported as an error, and left; its attributes "
-        "are then set as recorded.\n".format(manifest["server_version"], manifest["created"]),
+        "PostgreSQL {0}, as of {1} (UTC).\nA role that exists already is reported as an error, and left; its "
+        "attributes are then set as recorded.\n".format(manifest["server_version"], manifest["created"]),
         _block("psql -X -d {0} -f {1}".format(shlex.quote(conninfo("postgres", {})), GLOBALS_FILE)),
     ))
 

@@ -52,7 +52,7 @@ class Source(NamedTuple):
         if self.dump.toc:
             return self.dump.toc.client_major
         version = str(self.manifest.get("client_version", "0"))
-        return int(version.split(".")[0]) if version.split(".")[0].isdigit() else 0
+        return int(version.split(".", maxsplit=1)[0]) if version.split(".", maxsplit=1)[0].isdigit() else 0
 
     def describe(self) -> Dict[str, Any]:
         return {

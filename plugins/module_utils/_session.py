@@ -22,7 +22,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._request import rea
 
 __all__ = ["Run", "Session", "instance_name", "open_session", "select_executor"]
 
-_SOCKET_FOLDERS = ("", "/var/run/postgresql", "/tmp")
+_SOCKET_FOLDERS = ("", "/var/run/postgresql", "/tmp")  # noqa: S108  # where packages compile it in
 
 
 class Run(NamedTuple):
@@ -48,18 +48,16 @@ class Session(NamedTuple):
     maintenance_db: str
     engine_client: str
 
-    def describe(self, *, trace: bool) -> Dict[str, Any]:
-        """The returned ``context``."""
-        described = dict(
+    def describe(self) -> Dict[str, Any]:
+        """The returned ``context``, trace included."""
+        return dict(
             self.context.describe(),
             executor=self.executor.name,
             engine_client=self.engine_client,
             transport=self.executor.transport,
             client_version=self.executor.client.version,
+            trace=list(self.context.describe_trace()),
         )
-        if trace:
-            described["trace"] = list(self.context.describe_trace())
-        return described
 
 
 def open_session(
@@ -118,7 +116,7 @@ def _connect(
 ) -> Session:
     executor = select_executor(context, env, door=door, run=run)
     for warning in context.warnings:
-        run.log.warn(warning)
+        run.log.add_warning(warning)
     _announce(executor, run.log)
     wanted = str(params.get("maintenance_db") or "").strip()
     maintenance_dbs = (wanted,) if wanted else ("postgres", "template1")

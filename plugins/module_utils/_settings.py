@@ -170,7 +170,7 @@ def _parse_url(url: str, *, where: str) -> Dict[str, str]:
         return {}  # another database's URL is none of our business
     try:
         parts = urlsplit("postgresql://" + url.strip()[match.end():])
-        query = {key: value for key, value in parse_qsl(parts.query)}
+        query = dict(parse_qsl(parts.query))
         host = parts.hostname or ""
         # urlsplit lowers the host's case, which would spoil a percent-encoded socket folder.
         netloc_host = parts.netloc.rpartition("@")[2]

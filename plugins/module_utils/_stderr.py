@@ -16,33 +16,58 @@ __all__ = ["StderrLines", "classify"]
 _KEPT_LINES = 50
 _MAX_LINE = 4000
 
-_PATTERNS: Tuple[Tuple[str, str], ...] = (
-    (r"password authentication failed|no pg_hba\.conf entry|Peer authentication failed|Ident authentication failed"
-     r"|no password supplied|role \".*\" does not exist|role \".*\" is not permitted to log in"
-     r"|certificate authentication failed", "AUTH_FAILED"),
-    (r"FATAL:\s+database \".*\" does not exist|FATAL:\s+database \".*\" is not currently accepting connections",
-     "DATABASE_NOT_FOUND"),
-    (r"server version mismatch|unsupported version \([0-9.]+\) in file header", "CLIENT_TOO_OLD"),
-    (r"No space left on device|Disk quota exceeded|could not extend file", "NO_SPACE"),
-    (r"this build does not support compression|could not find a .* for compression|not built with .* support"
-     r"|unrecognized compression algorithm|invalid compression specification", "UNSUPPORTED_BY_CLIENT"),
-    (r"canceling statement due to lock timeout|lock timeout|could not obtain lock", "LOCK_CONTENTION"),
-    (r"could not connect|connection to server .* failed|Connection refused|could not translate host name"
-     r"|timeout expired|the database system is (starting up|shutting down|in recovery)|No route to host"
-     r"|server closed the connection unexpectedly|SSL error|root certificate file|too many connections"
-     r"|remaining connection slots", "CONNECTION_FAILED"),
-    (r"is being accessed by other users|must be a member of the role whose process is being terminated"
-     r"|permission denied to terminate process", "TARGET_IN_USE"),
+# A refused login is reported inside a "connection to server … failed" line, so the order matters.
+_PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
+    (
+        "AUTH_FAILED",
+        (
+            "password authentication failed",
+            r"no pg_hba\.conf entry",
+            "(Peer|Ident) authentication failed",
+            "certificate authentication failed",
+            "no password supplied",
+            'FATAL: +role ".*" does not exist',
+            'role ".*" is not permitted to log in',
+        ),
+    ),
+    (
+        "DATABASE_NOT_FOUND",
+        ('FATAL: +database ".*" does not exist', 'FATAL: +database ".*" is not currently accepting connections'),
+    ),
+    ("CLIENT_TOO_OLD", ("server version mismatch", r"unsupported version \([0-9.]+\) in file header")),
+    ("NO_SPACE", ("No space left on device", "Disk quota exceeded", "could not extend file")),
+    (
+        "UNSUPPORTED_BY_CLIENT",
+        (
+            "this build does not support compression",
+            "unrecognized compression algorithm",
+            "invalid compression specification",
+        ),
+    ),
+    ("LOCK_CONTENTION", ("canceling statement due to lock timeout", "could not obtain lock")),
+    (
+        "CONNECTION_FAILED",
+        (
+            "could not connect",
+            "connection to server .* failed",
+            "could not translate host name",
+            "timeout expired",
+            "the database system is (starting up|shutting down|in recovery)",
+            "server closed the connection unexpectedly",
+            "too many connections|remaining connection slots",
+        ),
+    ),
+    (
+        "TARGET_IN_USE",
+        ("is being accessed by other users", "permission denied to terminate process"),
+    ),
 )
 
 
 def classify(stderr: str, *, default: str) -> str:
-    """The code that fits what a tool printed; ``default`` when nothing is recognised.
-
-    A refused login is reported inside a "connection to server … failed" line, so the order of the patterns matters.
-    """
-    for pattern, code in _PATTERNS:
-        if re.search(pattern, stderr):
+    """The code that fits what a tool printed; ``default`` when nothing is recognised."""
+    for code, patterns in _PATTERNS:
+        if any(re.search(pattern, stderr) for pattern in patterns):
             return code
     return default
 

@@ -91,7 +91,7 @@ def swap_databases(
         if now is None or now["oid"] == state["oid"]:
             raise
         # The connection was lost after the commit: what counts is what the server holds.
-        executor.log.warn("the swap is done, although its session ended with: {0}".format(error))
+        executor.log.add_warning("the swap is done, although its session ended with: {0}".format(error))
     executor.log.add("Swapped: {0} is the restored database, the previous one is kept as {1}".format(target, kept))
     return kept
 

@@ -12,6 +12,7 @@ import re
 from typing import Iterable, Iterator, List, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import classify
 
 __all__ = ["Tolerance", "without_unknown_settings"]
 
@@ -30,7 +31,7 @@ _HEAD_BYTES = 4096
 
 
 class Tolerance:
-    """Judges each line as it comes: harmless ones are counted, the first other error raises ``RESTORE_FAILED``."""
+    """Judges each line as it comes: harmless ones are counted, the first other error raises ``BackupError``."""
 
     def __init__(self) -> None:
         self.tolerated: List[str] = []
@@ -42,7 +43,7 @@ class Tolerance:
             if re.search(pattern, line):
                 self.tolerated.append("{0} ({1})".format(line, reason))
                 return
-        raise BackupError("RESTORE_FAILED", line)
+        raise BackupError(classify(line, default="RESTORE_FAILED"), line)
 
 
 def without_unknown_settings(chunks: Iterable[bytes], *, server_version_num: int) -> Iterator[bytes]:

@@ -77,7 +77,7 @@ options:
     type: list
     elements: str
   exclude_table_data:
-    description: Leave out the rows of tables that match these patterns. Such a set is never the latest for a full restore.
+    description: Leave out the rows of tables that match. Such a set is never the latest for a full restore.
     type: list
     elements: str
   schema_only:
@@ -148,11 +148,6 @@ options:
     description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
     type: int
     default: 0
-  persist_credentials:
-    description:
-      - After a successful backup of a server in a container keep its credentials in O(credentials_file).
-    type: bool
-    default: false
 seealso:
   - module: pgfleet.backup.pg_restore
   - module: pgfleet.backup.pg_backup_info
@@ -215,7 +210,7 @@ backups:
       elements: dict
       returned: always
     fingerprint:
-      description: What was counted in the archive, C(tables) with their rows, C(sequences), C(large_objects), C(objects).
+      description: Counted in the archive, C(tables) with their rows, C(sequences), C(large_objects), C(objects).
       type: dict
       returned: always
 failed_databases:
@@ -272,6 +267,7 @@ retryable:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up
@@ -314,14 +310,13 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         max_concurrent={"type": "int", "default": 0},
-        persist_credentials={"type": "bool", "default": False},
     )
     run = new_run("BACKUP_FAILED")
-    result: dict = {}
+    result: Dict[str, Any] = {}
     try:
         with interruptible():
             back_up(module.params, dict(os.environ), run=run, check=module.check_mode, result=result)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))
     module.exit_json(**success(module, run, result))
 

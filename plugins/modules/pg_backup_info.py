@@ -124,6 +124,7 @@ log:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
 from ansible_collections.pgfleet.backup.plugins.module_utils._info import look
@@ -141,11 +142,11 @@ def main() -> None:
         discover={"type": "bool", "default": False},
     )
     run = new_run("BACKUP_FAILED")
-    result: dict = {}
+    result: Dict[str, Any] = {}
     try:
         with interruptible():
             look(module.params, dict(os.environ), run=run, result=result)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))
     module.exit_json(**success(module, run, result))
 

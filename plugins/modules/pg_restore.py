@@ -211,6 +211,7 @@ retryable:
 """
 
 import os
+from typing import Any, Dict
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
 from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
@@ -241,11 +242,11 @@ def main() -> None:
         lock_wait_timeout={"type": "int", "default": 60},
     )
     run = new_run("RESTORE_FAILED")
-    result: dict = {}
+    result: Dict[str, Any] = {}
     try:
         with interruptible():
             restore(module.params, dict(os.environ), run=run, check=module.check_mode, result=result)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))
     module.exit_json(**success(module, run, result))
 

@@ -155,7 +155,8 @@ class Demo:
             raise DemoError(f"{playbook} failed:\n{done.output}")
         result = done.of(task)
         self.screen.say()
-        self.screen.quote(line for line in result["log"] if "Executor" in line)
+        # Who did it, where, and with whose tools; the command lines are long.
+        self.screen.quote(line for line in result["log"] if "Executor" in line and "Running" not in line)
         return result
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -47,8 +48,8 @@ class Screen:
     def quote(self, lines: Iterable[str]) -> None:
         """Something that is not ours to say: a task, a statement, a log."""
         for line in lines:
-            short = line if len(line) <= WIDTH - 5 else line[: WIDTH - 6] + "…"
-            print(INDENT + self._paint("2", "│ ") + short)
+            for part in textwrap.wrap(line, WIDTH - 5, subsequent_indent="    ", break_on_hyphens=False) or [""]:
+                print(INDENT + self._paint("2", "│ ") + part)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Columns under a head; the first to the left, the others to the right."""

@@ -12,6 +12,7 @@ import select
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -272,8 +273,9 @@ def test_no_value_of_a_variable_is_in_the_command_line(sleeper: Container) -> No
     engine = open_client("cli", LOCAL)
     box = engine.inspect(str(sleeper.id))
     assert box
-    process = engine.exec(box, ["sleep", "1"], env={"PGPASSWORD": SECRET})
+    process = engine.exec(box, ["sh", "-c", 'echo "$PGPASSWORD"; sleep 1'], env={"PGPASSWORD": SECRET})
     assert isinstance(process, CliProcess)
+    assert next(process.frames(time.monotonic() + ENOUGH))[1].decode() == SECRET + "\n"
     arguments = Path(f"/proc/{process._popen.pid}/cmdline").read_bytes().decode().split("\0")
     assert process.wait() == 0
     process.close()

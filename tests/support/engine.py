@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -102,9 +104,15 @@ def connect(run: str) -> Engine | str:
     """The engine, or the reason why there is none to use."""
     if shutil.which("docker") is None:
         return "the docker command is not on PATH"
-    try:
-        client = docker.from_env(timeout=60)
-        client.ping()
-    except (DockerException, OSError) as error:
-        return f"no container engine answered: {error}"
-    return Engine(client, run)
+    # A client that reaches nobody leaves its socket to the garbage collector, which must not fail a later test.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            client = docker.from_env(timeout=60)
+            client.ping()
+        except (DockerException, OSError) as error:
+            reason = f"no container engine answered: {error}"
+        else:
+            return Engine(client, run)
+        gc.collect()
+    return reason

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A context as libpq wants it: variables for the tools' environment, and the few arguments that may be seen."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo
+
+__all__ = ["connection_args", "connection_env", "plain_env"]
+
+_CONNECT_SECONDS = "15"
+# Notices a dead client while a query runs, so that a killed run leaves no session behind (PostgreSQL 14 on).
+_CHECK_INTERVAL = "-c client_connection_check_interval=5s"
+_CHECK_INTERVAL_SINCE = 140000
+_OPTIONAL = ("PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+
+
+def connection_args(context: DbContext, database: Optional[str]) -> List[str]:
+    """``-d``, and never a prompt for a password; nothing for a tool that connects to nothing."""
+    if database is None:
+        return []
+    return ["--no-password", "-d", conninfo(database, context.connect_params)]
+
+
+def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
+    """Where to connect, and as whom. Every route is named, so that nothing inherited can divert it."""
+    env = {
+        **plain_env(application_name),
+        "PGHOST": context.socket or context.host,
+        "PGHOSTADDR": "",
+        "PGPORT": str(context.port),
+        "PGUSER": context.user,
+        "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
+        "PGOPTIONS": _CHECK_INTERVAL if context.server_version_num >= _CHECK_INTERVAL_SINCE else "",
+        "PGPASSWORD": context.password,
+        "PGSSLMODE": context.tls.sslmode,
+        "PGSSLROOTCERT": context.tls.ca_cert,
+        "PGSSLCERT": context.tls.cert,
+        "PGSSLKEY": context.tls.key,
+    }
+    return {name: value for name, value in env.items() if value or name not in _OPTIONAL}
+
+
+def plain_env(application_name: str) -> Dict[str, str]:
+    """For tools that connect to nothing, and so have no business with the password. The name marks them as ours."""
+    return {"LC_ALL": "C", "PGAPPNAME": application_name}
