@@ -63,8 +63,9 @@ sanity: ## ansible-test sanity on the oldest and the newest supported ansible-co
 	@tests/sanity/run
 
 .PHONY: docs
-docs: $(READY) ## Check the modules' documentation and the changelog
+docs: $(READY) ## Check the modules' documentation, the page of errors and the changelog
 	@echo '== antsibull-docs' && $(BIN)/antsibull-docs lint-collection-docs --plugin-docs $(HERE)
+	@echo '== docs/errors.md' && $(BIN)/python docs/generate_errors.py --check
 	@echo '== antsibull-changelog' && $(BIN)/antsibull-changelog lint
 
 .PHONY: clean

@@ -18,7 +18,9 @@ from ansible_collections.pgfleet.backup.tests.support.cli import Ansible, CliRes
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
 from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.engine import Engine, connect
+from ansible_collections.pgfleet.backup.tests.support.environment import COLLECTIONS
 from ansible_collections.pgfleet.backup.tests.support.image.build import ImageError, ensure_image
+from ansible_collections.pgfleet.backup.tests.support.narrow import NarrowEngine
 
 NO_ENGINE = "needs a container engine"
 REQUIRE_ENGINE = os.environ.get("REQUIRE_ENGINE", "") not in ("", "0")
@@ -110,6 +112,20 @@ def module_postgres_container(
 
 
 @pytest.fixture
+def narrow_engine(docker_engine: Engine) -> Iterator[Callable[[str], str]]:
+    """``narrow_engine("label=value")``: the URL of an engine that lists no container but those with the label."""
+    made: list[NarrowEngine] = []
+
+    def make(label: str) -> str:
+        made.append(NarrowEngine(label))
+        return made[-1].url
+
+    yield make
+    for narrow in made:
+        narrow.close()
+
+
+@pytest.fixture
 def docker_network(docker_engine: Engine, unique_name: Callable[[str], str]) -> Iterator[str]:
     """The name of a network of the test's own; request it before the containers that join it."""
     network = docker_engine.network(unique_name("net"))
@@ -143,6 +159,15 @@ def start_module() -> Iterator[Callable[..., modules.RunningModule]]:
         if running.process.poll() is None:
             running.process.kill()
             running.process.communicate()
+
+
+@pytest.fixture
+def without_sdk(tmp_path: Path) -> dict[str, str]:
+    """Changes to the environment of a module for which the Docker SDK for Python is then not installed."""
+    folder = tmp_path / "without-sdk"
+    folder.mkdir()
+    (folder / "docker.py").write_text("raise ImportError('not installed')\n", encoding="utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(folder), str(COLLECTIONS)])}
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ options:
   docker_host:
     description:
       - Address of the container engine, as in E(DOCKER_HOST). The Docker SDK for Python is used where it is installed,
-        else the C(docker) or C(podman) command.
+        else the C(docker) or C(podman) command; for an address by TLS or SSH the command is tried first.
     type: str
   login_host:
     description:
@@ -43,7 +43,7 @@ options:
   login_port:
     description:
       - Port of the server. For a server in a container the published port, which serves to find the container.
-      - Unset, it is 5432.
+      - Unset, it is the discovered one, else 5432.
     type: str
   login_user:
     description: Role to log in as. Unset, it is the discovered one, else V(postgres).

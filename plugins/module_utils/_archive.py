@@ -7,7 +7,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import MAGIC, Toc, read_toc
@@ -141,12 +141,24 @@ def _read_tar(path: str) -> Toc:
         raise BackupError("VERIFY_FAILED", "the tar archive is damaged: {0}".format(error)) from error
     if toc is None:
         raise _not_a_dump(path, "the tar archive has no toc.dat")
-    names = {entry.file_name for entry in toc.entries if entry.has_data and entry.file_name}
     with tarfile.open(path, mode="r:") as archive:
-        missing = names - set(archive.getnames())
+        missing = _wanted_members(archive, toc) - set(archive.getnames())
     if missing:
         raise BackupError("VERIFY_FAILED", "the tar archive lacks {0}".format(sorted(missing)[0]))
     return toc
+
+
+def _wanted_members(archive: tarfile.TarFile, toc: Toc) -> Set[str]:
+    """The members that hold data. Large objects have one each, listed in members of their own (``blobs.toc``)."""
+    entries = [entry for entry in toc.entries if entry.has_data and entry.file_name]
+    wanted = {entry.file_name for entry in entries if entry.kind != "BLOBS"}
+    listings = [name for name in archive.getnames() if name.startswith("blobs") and name.endswith(".toc")]
+    if len(wanted) < len(entries) and not listings:
+        wanted.add("blobs.toc")
+    for name in listings:
+        listing = archive.extractfile(name)
+        wanted.update(line.split()[1].decode("ascii") for line in listing or ())
+    return wanted
 
 
 def _check_large_object_members(folder: str) -> None:

@@ -20,8 +20,8 @@ _END = b"\n\\.\n"
 _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?[0-9]+), (true|false)\);\s*$")
 # A name as pg_dump spells it: parts that are plain or quoted, joined by dots.
 _NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*)(?:\.(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*))*'
-_COPY = re.compile(rb"^COPY (.+) FROM stdin;$")
-_DATA_COMMENT = re.compile(rb"^-- Data for Name: .*; Type: TABLE DATA; ")
+_COPY = re.compile(rb"^COPY (.+) FROM stdin;$", re.DOTALL)
+_COMMENT = re.compile(rb"^-- (?:Data for )?Name: .*; Type: (TABLE DATA|SEQUENCE SET); ")
 _TRAILER = b"-- PostgreSQL database dump complete"
 _MAX_PENDING = 512 * 1024 * 1024
 
@@ -46,7 +46,8 @@ class CopyScanner:
         )
         self._pending = b""
         self._table: Optional[str] = None
-        self._announced = False
+        self._announced = b""  # by the last comment of pg_dump's
+        self._held = b""  # a COPY statement so far, when a name in it holds a line break
 
     def feed(self, chunk: bytes) -> None:
         data = self._pending + chunk
@@ -86,11 +87,15 @@ class CopyScanner:
             position = end + 1
 
     def _statement(self, line: bytes) -> None:
+        line, self._held = self._held + line, b""
         if line.startswith(b"COPY "):
-            self._begin(line.rstrip(b"\r"))
+            if self._goes_on(line):
+                self._held = line + b"\n"
+            else:
+                self._begin(line.rstrip(b"\r"))
         elif line.startswith(b"SELECT pg_catalog.setval("):
             match = _SETVAL.match(line)
-            if match:
+            if match and (self._expected is not None or self._announced == b"SEQUENCE SET"):
                 name = match.group(1).decode("utf-8", "replace").replace("''", "'")
                 if re.match(_NAME + "$", name):
                     self.sequences[name] = {"last_value": int(match.group(2)), "is_called": match.group(3) == b"true"}
@@ -98,12 +103,19 @@ class CopyScanner:
             self.large_objects += 1
         elif line.startswith(b"--"):
             if line != b"--":
-                self._announced = bool(_DATA_COMMENT.match(line))
+                match = _COMMENT.match(line)
+                self._announced = match.group(1) if match else b""
             self.has_trailer = self.has_trailer or line.rstrip() == _TRAILER
+
+    def _goes_on(self, line: bytes) -> bool:
+        """Whether a COPY statement ends inside a quoted name, so that the next line belongs to it."""
+        if self._expected is None:
+            return self._announced == b"TABLE DATA" and line.count(b'"') % 2 == 1
+        return any(statement.startswith(line + b"\n") for statement in +self._expected)
 
     def _begin(self, line: bytes) -> None:
         if self._expected is None:
-            begins = self._announced and _COPY.match(line) is not None
+            begins = self._announced == b"TABLE DATA" and _COPY.match(line) is not None
         else:
             begins = self._expected[line] > 0
             if begins:
@@ -120,7 +132,7 @@ class CopyScanner:
             # The line break in front of the first row is not one of a row, the one in front of the mark is.
             self.tables[self._table] += data.count(b"\n", 0, end + 1) - 1
             self._table = None
-            self._announced = False
+            self._announced = b""
             return data[end + len(_END):]
         # Keep what may be the beginning of the mark; the kept line break is counted next time.
         keep = max(data.rfind(b"\n", max(0, len(data) - len(_END) + 1)), -1)

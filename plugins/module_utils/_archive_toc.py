@@ -8,6 +8,7 @@ The layout follows ``ReadHead`` and ``ReadToc`` of PostgreSQL's ``pg_backup_arch
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -44,9 +45,8 @@ class Toc(NamedTuple):
     @property
     def client_major(self) -> int:
         """0 when the archive does not say."""
-        digits = self.client_version.split(".")[0].split()[0] if self.client_version.strip() else ""
-        digits = "".join(char for char in digits if char.isdigit())
-        return int(digits or 0)
+        match = re.match(r"[^0-9.]*([0-9]{1,4})", self.client_version)
+        return int(match.group(1)) if match else 0
 
     def counts(self) -> Dict[str, int]:
         """How many objects of each kind there are."""

@@ -19,7 +19,11 @@ class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no typ
 
     def _load_params(self) -> None:
         super()._load_params()
-        self.params = {name: value for name, value in self.params.items() if value != ""}
+        given = {name: value for name, value in self.params.items() if value != ""}
+        for name, value in given.items():
+            if self.argument_spec.get(name, {}).get("options") and isinstance(value, dict):
+                given[name] = {inner: of_it for inner, of_it in value.items() if of_it != ""}
+        self.params = given
 
 
 def create_module(**own: Dict[str, Any]) -> AnsibleModule:

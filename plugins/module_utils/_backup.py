@@ -24,7 +24,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
-from ansible_collections.pgfleet.backup.plugins.module_utils._dump import plan_dump, write_dump
+from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
+    plan_dump,
+    require_compression,
+    write_dump,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals
@@ -58,18 +62,20 @@ def back_up(
     """
     options = read_backup_options(params)
     result.update(backups=[], failed_databases=[], pruned=[], plan={}, run_id=run.run_id)
-    (probe_backup_dir if check else ensure_backup_dir)(options.backup_dir)
+    probe_backup_dir(options.backup_dir)
     session = open_session(
         params, env, run=run, database=options.database, maintenance=options.all_databases
     )
     result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
     check_owner(options.backup_dir, instance, machine_id())
+    require_compression(session.executor, options.compression)
     databases = _databases(session, options)
     result["plan"] = _plan(session, options, instance, databases)
     if check:
         result["changed"] = any(not item["fresh"] for item in result["plan"]["databases"])
         return
+    ensure_backup_dir(options.backup_dir)
     for database in databases:
         try:
             result["backups"].append(back_up_database(session, options, instance, database, pruned=result["pruned"]))

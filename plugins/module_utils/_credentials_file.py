@@ -115,8 +115,9 @@ def write_credentials(path: str, variables: Mapping[str, str]) -> None:
         if not os.path.isdir(folder):
             os.makedirs(folder, mode=0o700)
             os.chmod(folder, 0o700)
-        handle, temporary = tempfile.mkstemp(prefix=".credentials-", dir=folder)  # 0600 whatever the umask
+        handle, temporary = tempfile.mkstemp(prefix=".credentials-", dir=folder)
         try:
+            os.fchmod(handle, 0o600)  # whatever the umask
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write("# Written by pgfleet.backup after a successful backup.\n")
                 file.write(format_variables(variables))

@@ -4,27 +4,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Dict, List
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import is_ours
 
-__all__ = ["DRILL", "KEPT", "SIDE", "is_ours", "list_databases"]
-
-# The databases that we make ourselves: replaced ones that are kept, restores under way, and drills.
-KEPT = "__before_"
-SIDE = "__side_"
-DRILL = "__drill_"
-_OURS = re.compile("({0}|{1}|{2})[0-9]{{8}}T[0-9]{{6}}Z".format(KEPT, SIDE, DRILL))
+__all__ = ["list_databases"]
 
 # Managed services keep their own databases beside the users', which nobody else may read.
 _PROVIDERS = frozenset(("rdsadmin", "cloudsqladmin", "azure_maintenance"))
-
-
-def is_ours(name: str) -> bool:
-    """Whether a database was made by a restore or drill of this collection."""
-    return bool(_OURS.search(name))
 
 
 def list_databases(executor: PgExecutor, maintenance_db: str) -> List[Dict[str, Any]]:

@@ -192,14 +192,16 @@ class _Discovery:
         if self.request.mode == EXTERNAL:
             raise _Skip("{0} names this machine, and mode=external was asked for".format(path))
         if not settings.container:
-            raise BackupError(
+            raise self.pending or BackupError(
                 "CONTAINER_NOT_FOUND",
                 "{0} names this machine but no container, and none was found".format(path),
                 hint="Add POSTGRES_CONTAINER to the file, start the container, or use mode=local for a server that "
                 "runs on this machine itself.",
             )
         context = self._from_container(self._named_container(settings.container), settings)
-        return replace(context, credential_source=SOURCE_FILE), "{0} names the container {1}".format(
+        if not self.typed.password:
+            context = replace(context, credential_source=SOURCE_FILE)
+        return context, "{0} names the container {1}".format(
             path, settings.container)
 
     # How a target is settled.
@@ -211,7 +213,7 @@ class _Discovery:
             settings = _NOTHING
         return self._settle(mode, settings, SOURCE_OPTIONS)
 
-    def _settle(self, mode: str, found: Settings, source: str) -> DbContext:
+    def _settle(self, mode: str, found: Settings, source: str, *, port: Optional[int] = None) -> DbContext:
         """The context of a server reached by the host's tools."""
         settings = self.typed.filled_from(found)
         host = self.typed.host or found.host
@@ -222,7 +224,7 @@ class _Discovery:
             SOURCE_OPTIONS if self.typed.password else source,
             host="" if socket else host.strip("[]"),
             socket=socket,
-            port=self.typed.port or found.port or _DEFAULT_PORT,
+            port=(self.typed.port if port is None else port) or found.port or _DEFAULT_PORT,
         )
 
     def _from_container(self, container: ContainerInfo, outer: Settings) -> DbContext:
@@ -232,10 +234,13 @@ class _Discovery:
         if inner.host and not is_local_host(inner.host) and not is_socket(inner.host):
             sibling = by_network_name(self.door.open().containers(), inner.host, container)
             if sibling is None:
-                return self._settle(EXTERNAL, inner, SOURCE_CONTAINER)
+                # A port that this container publishes served to find it; it is not the remote server's.
+                port = 0 if binding_for(container, self.typed.port) else self.typed.port
+                return self._settle(EXTERNAL, inner, SOURCE_CONTAINER, port=port)
             server = require_running(sibling)
             if server.id != container.id:
-                inner = replace(inner.filled_from(read_container(server, self.door)), host="", port=0)
+                own = read_container(server, self.door)
+                inner = replace(inner.filled_from(own), host="", port=inner.port or own.port)
         source = SOURCE_ENV if outer is self.environment and outer is not _NOTHING else SOURCE_CONTAINER
         settings = self.typed.filled_from(outer).filled_from(inner)
         if not (settings.user and settings.password):

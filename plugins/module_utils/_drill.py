@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
-from ansible_collections.pgfleet.backup.plugins.module_utils._databases import DRILL
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
     Filled,
@@ -19,6 +18,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
     verify_content,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import format_time
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import DRILL
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, of_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import truncate_name

@@ -34,7 +34,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
     dump_args,
 )
 
-__all__ = ["DumpPlan", "Dumped", "plan_dump", "write_dump"]
+__all__ = ["DumpPlan", "Dumped", "plan_dump", "require_compression", "write_dump"]
 
 _ZSTD_SINCE = 16
 
@@ -58,10 +58,7 @@ class Dumped(NamedTuple):
 
 
 def plan_dump(executor: PgExecutor, options: BackupOptions, *, database_bytes: Optional[int]) -> DumpPlan:
-    """Settle format, compression and jobs by what this client and this place can do.
-
-    Raises ``UNSUPPORTED_BY_CLIENT`` before anything is dumped.
-    """
+    """Settle format, compression and jobs by what this client and this place can do."""
     chosen = options.format
     if chosen == "directory":
         room = executor.staging_room()
@@ -72,10 +69,6 @@ def plan_dump(executor: PgExecutor, options: BackupOptions, *, database_bytes: O
             )
             chosen = "custom"
     compression = options.compression or _automatic(executor, chosen)
-    if compression.method in ("lz4", "zstd") and options.compression is not None:
-        _require_method(executor, compression)
-    # Client and method are checked even where they are not used: a plan must not promise what pg_dump refuses.
-    compression_switch(compression, client_major=executor.client.major)
     return DumpPlan(chosen, compression, options.jobs if chosen == "directory" else 1)
 
 
@@ -155,7 +148,10 @@ def _automatic(executor: PgExecutor, chosen: str) -> Compression:
     return Compression("gzip")
 
 
-def _require_method(executor: PgExecutor, compression: Compression) -> None:
+def require_compression(executor: PgExecutor, compression: Optional[Compression]) -> None:
+    """Raises ``UNSUPPORTED_BY_CLIENT`` for a compression that was spelled out and that this client does not have."""
+    if compression is None or compression.method in ("none", "gzip"):
+        return
     refusal = _supports(executor, compression)
     if refusal is not None:
         raise BackupError(

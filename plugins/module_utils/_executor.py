@@ -149,6 +149,7 @@ class PgExecutor(ABC):
         stderr = StderrLines(self._clean, on_line)
         started = time.monotonic()
         base = self._env(database)
+        self._guard(tool)  # what the announcement says of the client may need a process already
         if announce:
             self._announce(tool, argv)
         process = self._begin(argv, env=dict(base, **(env or {})), stdin=source is not None)
@@ -243,7 +244,7 @@ class PgExecutor(ABC):
 
     def _begin(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
         """The one place where a tool starts, right behind the guard."""
-        guard(self.context, executor=self.name, tool=argv[0], failure=self.failure)
+        self._guard(argv[0])
         try:
             return self._start(argv, env=env, stdin=stdin)
         except FileNotFoundError as error:
@@ -251,6 +252,9 @@ class PgExecutor(ABC):
         except OSError as error:
             raise BackupError(self.failure, "{0} cannot be started {1}: {2}".format(
                 argv[0], self._where(), error.strerror or error)) from error
+
+    def _guard(self, tool: str) -> None:
+        guard(self.context, executor=self.name, tool=tool, failure=self.failure)
 
     def _env(self, database: Optional[str]) -> Dict[str, str]:
         if database is None:

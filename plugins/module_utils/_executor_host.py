@@ -24,7 +24,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
 __all__ = ["HostPGExecutor"]
 
 # Inherited variables that would send a tool elsewhere, or change what it does there.
-_ROUTES = ("PGSERVICE", "PGSERVICEFILE", "PGDATABASE", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS", "PGCLIENTENCODING")
+# Discovery has read the password already, and knows for which server and role it is.
+_ROUTES = (
+    "PGCLIENTENCODING", "PGDATABASE", "PGLOADBALANCEHOSTS", "PGPASSWORD", "PGSERVICE", "PGSERVICEFILE",
+    "PGTARGETSESSIONATTRS",
+)
+_VERSION_SECONDS = 30.0
 
 
 class HostPGExecutor(PgExecutor):
@@ -55,6 +60,7 @@ class HostPGExecutor(PgExecutor):
 
     def _installed(self) -> List[Client]:
         if self._clients is None:
+            self._guard("pg_dump")  # asking for versions starts processes too
             self._clients = find_clients(self._environ.get("PATH", os.defpath), ask=self._ask)
         return self._clients
 
@@ -62,8 +68,11 @@ class HostPGExecutor(PgExecutor):
         output: List[bytes] = []
         process = PopenProcess([program, "--version"], env=self._environ, stdin=False)
         try:
-            pump(process, source=None, on_stdout=output.append, on_stderr=output.append, timeout=30.0)
+            pump(process, source=None, on_stdout=output.append, on_stderr=output.append, timeout=_VERSION_SECONDS)
+        except ToolTimeout as error:
+            raise OSError("{0} does not answer".format(program)) from error
         finally:
+            process.kill()
             process.close()
         return b"".join(output).decode("utf-8", "replace")
 

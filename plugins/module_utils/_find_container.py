@@ -18,7 +18,8 @@ __all__ = [
     "require_running",
 ]
 
-_SERVER_IMAGE = re.compile(r"(^|/)[^/]*(postgres|postgis|timescale|pgvector)[^/]*$", re.IGNORECASE)
+# The name's last word tells: postgres-exporter and postgrest are no servers.
+_SERVER_IMAGE = re.compile(r"(^|[/._-])(postgres|postgresql|postgis|timescaledb|pgvector)$", re.IGNORECASE)
 
 
 def is_postgres_server(container: ContainerInfo) -> bool:

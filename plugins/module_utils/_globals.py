@@ -7,6 +7,7 @@ The script creates what is missing and never alters a role that exists, so that 
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal
@@ -33,7 +34,7 @@ def roles_script(roles: Sequence[Mapping[str, Any]], *, database: str) -> str:
     parts = [_HEADER.format(database=" ".join(database.split()))]
     for role in _granted_first(roles):
         name = role["row"]["rolname"]
-        statements = [_create(role)] + _settings(role) + [_grant(name, member) for member in role["member_of"]]
+        statements = [_create(role)] + _settings(role) + [_grant(role["row"], member) for member in role["member_of"]]
         if role["comment"]:
             statements.append("COMMENT ON ROLE {0} IS {1}".format(ident(name), literal(role["comment"])))
         # \\gexec runs each column of the row as a statement; without a row it runs nothing.
@@ -70,11 +71,13 @@ def setting_assignment(setting: str) -> str:
     name, _equals, value = setting.partition("=")
     spelled = ".".join(ident(part) for part in name.split("."))
     if name.lower() in _LIST_SETTINGS:
-        # The catalogue holds these already quoted element by element, as pg_dump's own treatment shows.
-        return "{0} TO {1}".format(spelled, value or "''")
+        # Elements become strings, as pg_dump writes them: an empty or overlong one could not be an identifier.
+        elements = [quoted.replace('""', '"') or bare for quoted, bare in _LIST_ELEMENT.findall(value)]
+        return "{0} TO {1}".format(spelled, ", ".join(literal(each).strip() for each in elements or [""]))
     return "{0} TO {1}".format(spelled, literal(value))
 
 
+_LIST_ELEMENT = re.compile(r'"((?:[^"]|"")*)"|([^\s,"]+)')
 # GUC_LIST_QUOTE variables (pg_dump's variable_is_guc_list_quote): their stored value is a list of quoted identifiers.
 _LIST_SETTINGS = frozenset(
     (
@@ -88,18 +91,20 @@ _LIST_SETTINGS = frozenset(
 )
 
 
-def _grant(member: str, membership: Mapping[str, Any]) -> str:
+def _grant(member: Mapping[str, Any], membership: Mapping[str, Any]) -> str:
     row = membership["row"]
     options = []
     if row.get("admin_option"):
         options.append("ADMIN OPTION")
     # Since PostgreSQL 16 a membership says whether it inherits and may be switched to.
-    if row.get("inherit_option") is False:
-        options.append("INHERIT FALSE")
+    # Without a word the member's own attribute decides about the first.
+    inherits = row.get("inherit_option")
+    if inherits is not None and inherits is not member.get("rolinherit", True):
+        options.append("INHERIT {0}".format(str(inherits).upper()))
     if row.get("set_option") is False:
         options.append("SET FALSE")
     return "GRANT {0} TO {1}{2}".format(
-        ident(membership["role"]), ident(member), " WITH " + ", ".join(options) if options else ""
+        ident(membership["role"]), ident(member["rolname"]), " WITH " + ", ".join(options) if options else ""
     )
 
 

@@ -31,7 +31,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         # The longest first: one secret may be part of another.
         for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, _MASK).replace(quote(secret, safe=""), _MASK)
+            text = text.replace(secret, _MASK).replace(quote(secret, safe="", errors="surrogateescape"), _MASK)
         return text
 
 
@@ -62,5 +62,6 @@ class RunLog:
         return list(self._warnings)
 
     def _clean(self, line: str) -> str:
-        shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-        return self._redactor(shown)[:_MAX_LINE]
+        safe = self._redactor(line)  # first: a secret may hold characters that are shown otherwise
+        shown = (char if char.isprintable() else char.encode("unicode_escape").decode() for char in safe)
+        return "".join(shown)[:_MAX_LINE]

@@ -73,7 +73,7 @@ def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: E
     merged = dict(result, **error.result)
     merged["context"] = error.result.get("context") or result.get("context") or {}
     changed = any(backup.get("changed") for backup in merged.get("backups", ()))
-    merged.update(changed=changed or bool(merged.get("pruned")))
+    merged.update(changed=bool(merged.get("changed") or changed or merged.get("pruned")))
     returned = _common(module, run, merged)
     returned.update(
         msg=run.redactor(error.msg),
@@ -107,7 +107,7 @@ def _protect(module: AnsibleModule, run: Run, returned: Dict[str, Any]) -> None:
     values = json.dumps(returned, default=str, ensure_ascii=False)
     secrets = run.redactor.secrets | {str(value) for value in module.no_log_values}
     for secret in secrets:
-        if len(secret) >= _MIN_SECRET and secret not in values:
+        if len(secret) >= _MIN_SECRET and json.dumps(secret, ensure_ascii=False)[1:-1] not in values:
             module.no_log_values.add(secret)
         else:
             module.no_log_values.discard(secret)

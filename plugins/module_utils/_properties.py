@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import setting_assignment
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import without_marker
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal
 
 __all__ = ["apply_statements", "create_statement", "read_properties"]
@@ -31,7 +32,7 @@ def read_properties(answer: Mapping[str, Any]) -> Dict[str, Any]:
         "tablespace": answer["tablespace"],
         "connection_limit": row.get("datconnlimit", -1),
         "acl": answer["acl"],
-        "comment": answer["comment"],
+        "comment": without_marker(answer["comment"]),
         "settings": answer["settings"],
         "security_labels": answer["security_labels"],
     }

@@ -64,12 +64,13 @@ SELECT json_build_object(
   'tablespace', (SELECT spcname FROM pg_tablespace t WHERE t.oid = d.dattablespace),
   'comment', shobj_description(d.oid, 'pg_database'),
   'bytes', pg_database_size(d.oid),
-  'acl', (SELECT json_agg(json_build_object(
-            'grantor', pg_get_userbyid(a.grantor),
-            'grantee', CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END,
-            'privilege', a.privilege_type,
-            'grantable', a.is_grantable))
-          FROM aclexplode(d.datacl) a),
+  'acl', CASE WHEN d.datacl IS NOT NULL THEN (
+           SELECT coalesce(json_agg(json_build_object(
+             'grantor', pg_get_userbyid(a.grantor),
+             'grantee', CASE WHEN a.grantee = 0 THEN NULL ELSE pg_get_userbyid(a.grantee) END,
+             'privilege', a.privilege_type,
+             'grantable', a.is_grantable)), '[]')
+           FROM aclexplode(d.datacl) a) END,
   'settings', (SELECT coalesce(json_agg(json_build_object(
                  'role', CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid(s.setrole) END,
                  'setting', c)), '[]')

@@ -18,6 +18,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._settings import (
     SSL_MODES,
     Settings,
+    check_host,
     is_local_host,
     is_socket,
     parse_port,
@@ -28,7 +29,7 @@ __all__ = ["Request", "read_request"]
 # What these would set has an option of its own, or would lead a tool past the guard, or put a secret into argv.
 _REFUSED_KEYWORDS = frozenset((
     "application_name", "dbname", "host", "hostaddr", "oauth_client_secret", "options", "passfile", "password", "port",
-    "replication", "service", "servicefile", "sslpassword", "user",
+    "replication", "scram_client_key", "scram_server_key", "service", "servicefile", "sslpassword", "user",
 ))
 
 
@@ -62,6 +63,8 @@ def read_request(params: Mapping[str, Any], *, database: Optional[str], credenti
         host, socket = "", socket or host
     if socket and not is_socket(socket):
         raise _invalid("login_unix_socket={0} is not an absolute path".format(socket))
+    check_host(host, where="login_host")
+    check_host(socket, where="login_unix_socket")
     ssl_mode = text("ssl_mode")
     if ssl_mode and ssl_mode not in SSL_MODES:
         raise _invalid("ssl_mode={0} is not one of {1}".format(ssl_mode, ", ".join(SSL_MODES)))
@@ -91,7 +94,7 @@ def read_request(params: Mapping[str, Any], *, database: Optional[str], credenti
 def read_connect_params(params: Mapping[str, Any]) -> Dict[str, str]:
     """Further libpq keywords. Raises ``INVALID_DB_CONFIG`` for those that would go round the guard or the secrecy."""
     for keyword in params:
-        if not re.match(r"^[a-z][a-z0-9_]*$", str(keyword)):
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(keyword)):
             raise _invalid("connect_params holds {0!r}, which is not a libpq keyword".format(str(keyword)[:60]))
         if keyword in _REFUSED_KEYWORDS:
             raise _invalid(

@@ -76,8 +76,8 @@ def restore(
         fingerprint = source.validate(session.executor)
         run.log.add("Validated {0}: {1} rows in {2} tables".format(
             source.dump.path, sum(fingerprint.tables.values()), len(fingerprint.tables)))
-        story = _Restore(session, options, source, fingerprint, instance, source_name, target, state)
-        result["restore"] = story.run(params, result)
+        story = _Restore(session, options, source, fingerprint, instance, source_name, target, state, result)
+        result["restore"] = story.run(params)
         result["changed"] = True
 
 
@@ -86,7 +86,7 @@ class _Restore:
 
     def __init__(
         self, session: Session, options: RestoreOptions, source: Source, fingerprint: Fingerprint, instance: str,
-        source_name: str, target: str, state: Optional[Mapping[str, Any]],
+        source_name: str, target: str, state: Optional[Mapping[str, Any]], result: Dict[str, Any],
     ) -> None:
         self.session = session
         self.options = options
@@ -96,17 +96,18 @@ class _Restore:
         self.source_name = source_name
         self.target = target
         self.state = state
+        self.result = result
         self.previous: Optional[str] = None
         self.properties = source.properties or self._target_properties()
 
-    def run(self, params: Mapping[str, Any], result: Dict[str, Any]) -> Dict[str, Any]:
+    def run(self, params: Mapping[str, Any]) -> Dict[str, Any]:
         """Restore by the chosen strategy; the returned ``restore``."""
         started = time.monotonic()
         log = self.session.executor.log
         if self.options.strategy == "in_place" and self.options.safety_backup:
             safety = self._safety_backup(params)
             log.add("Safety backup of {0}: {1}".format(self.target, safety["path"]))
-            result["safety_backup"] = safety["path"]
+            self.result["safety_backup"] = safety["path"]
         verification: Optional[Dict[str, Any]]
         with ExitStack() as stack:
             folder = database_dir(self.options.backup_dir, self.instance, self.target)
@@ -158,10 +159,18 @@ class _Restore:
                 self.session, target=self.target, side=side, state=state, moment=moment,
                 lock_wait_timeout=self.options.lock_wait_timeout,
             )
-        prune_previous(self.session, self.target, self.options.keep_previous)
-        if not self.options.keep_previous:
-            self.previous = None
+        self._prune_previous()
         return filled, verification
+
+    def _prune_previous(self) -> None:
+        """The restore is done: what cannot be tidied up afterwards is said, and does not make it fail."""
+        try:
+            dropped = prune_previous(self.session, self.target, self.options.keep_previous)
+        except BackupError as error:
+            self.session.executor.log.add_warning("an older previous database could not be dropped: {0}".format(error))
+        else:
+            if self.previous in dropped:
+                self.previous = None
 
     def _in_place(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """Into the live database in one transaction: all of it, or nothing."""
@@ -170,7 +179,18 @@ class _Restore:
             self.session, self.target, self.source.dump, jobs=1, switches=switches, analyze=self.options.analyze,
             in_one_transaction=True,
         )
-        return filled, self._verify(self.target)
+        self.result["changed"] = True
+        return filled, self._compare_live()
+
+    def _compare_live(self) -> Optional[Dict[str, Any]]:
+        """The live database may be written to again since the commit, so a difference is told, and is no failure."""
+        try:
+            return self._verify(self.target)
+        except BackupError as error:
+            if error.code != "VERIFY_FAILED":
+                raise
+            self.session.executor.log.add_warning("{0} is in use: {1}".format(self.target, error.what))
+            return {"result": "differs", "message": error.what}
 
     # Their steps.
 
@@ -215,6 +235,7 @@ class _Restore:
             script = file.read()
         self.session.executor.query("SET client_min_messages = warning;\n" + script,
                                     database=self.session.maintenance_db)
+        self.result["changed"] = True
         self.session.executor.log.add("Created missing roles: {0}".format(", ".join(missing)))
 
     def _safety_backup(self, params: Mapping[str, Any]) -> Dict[str, Any]:

@@ -22,6 +22,7 @@ def check_restore(
     findings = [
         _parity(session, options, source),
         _existence(options, target, state),
+        _completeness(options, source, state),
         _format(options, source),
         _client(session, source),
         _roles(session, options, source),
@@ -65,6 +66,17 @@ def _existence(
             hint="Set confirm: {0} if that is what you want. Run with --check --diff to see the plan.".format(target),
         )
     return None
+
+
+def _completeness(
+    options: RestoreOptions, source: Source, state: Optional[Mapping[str, Any]]
+) -> Optional[BackupError]:
+    if source.manifest.get("kind") != "filtered" or options.strategy != "swap" or state is None:
+        return None
+    return BackupError(
+        "INVALID_BACKUP_FORMAT", "the backup holds only a part of its database, and a swap would lose the rest",
+        hint="Use strategy=create with another target_database, or strategy=in_place.",
+    )
 
 
 def _format(options: RestoreOptions, source: Source) -> Optional[BackupError]:

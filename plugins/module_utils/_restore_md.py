@@ -47,7 +47,7 @@ def restore_md(manifest: Mapping[str, Any], file_names: List[str]) -> str:
     maintenance = shlex.quote(conninfo("postgres", {}))
     parts = [
         _INTRO.format(
-            database=database.replace("`", "'"),
+            database=" ".join(database.replace("`", "'").split()),
             server_version=manifest["server_version"],
             client_version=manifest["client_version"],
             created=manifest["created"],
@@ -99,10 +99,16 @@ def _data_command(manifest: Mapping[str, Any]) -> str:
 
 
 def _sql(maintenance: str, statements: List[str]) -> str:
-    """Statements by a here-document, which the shell leaves alone."""
+    """Statements by a here-document, which the shell leaves alone; a comment may hold any lines, its end too."""
     lines = "".join(statement + ";\n" for statement in statements)
-    return "psql -X -v ON_ERROR_STOP=1 -d {0} <<'END_OF_SQL'\n{1}END_OF_SQL".format(maintenance, lines)
+    mark = "END_OF_SQL"
+    while mark in lines:
+        mark += "_"
+    return "psql -X -v ON_ERROR_STOP=1 -d {0} <<'{1}'\n{2}{1}".format(maintenance, mark, lines)
 
 
 def _block(command: str) -> str:
-    return "```sh\n{0}\n```\n".format(command)
+    fence = "```"
+    while fence in command:
+        fence += "`"
+    return "{0}sh\n{1}\n{0}\n".format(fence, command)

@@ -78,6 +78,11 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         lock_timeout=read_count(params, "lock_timeout"),
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
     )
+    if options.strategy == "drill" and options.partial:
+        raise BackupError(
+            "INVALID_DB_CONFIG", "a drill proves a whole backup, and schemas or tables would restore a part of it",
+            hint="Leave schemas and tables out.",
+        )
     if options.strategy == "swap" and options.partial:
         raise BackupError(
             "INVALID_DB_CONFIG",

@@ -8,11 +8,11 @@ import ipaddress
 import re
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, List, Mapping, Tuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
-__all__ = ["SSL_MODES", "Settings", "is_local_host", "is_socket", "parse_port", "read_settings"]
+__all__ = ["SSL_MODES", "Settings", "check_host", "is_local_host", "is_socket", "parse_port", "read_settings"]
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
@@ -27,6 +27,13 @@ _ALIASES: Dict[str, Tuple[str, ...]] = {
     "container": ("POSTGRES_CONTAINER",),
 }
 _URL = "DATABASE_URL"
+# As libpq takes a URI apart: everything up to the last "@" before a slash is about the user, "#" and "?" included.
+_URI = re.compile(
+    r"postgres(?:ql)?(?:\+[a-z0-9_]+)?://(?:(?P<user>[^:/@]*)(?::(?P<password>[^/]*))?@)?"
+    r"(?P<host>\[[^]/]*\]|[^:/?]*)(?::(?P<port>[^/?]*))?(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
+    re.DOTALL,
+)
+_LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_address("::1"))
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,10 @@ def is_local_host(host: str) -> bool:
     if bare in ("", "localhost"):
         return True
     try:
-        return ipaddress.ip_address(bare).is_loopback
+        address = ipaddress.ip_address(bare)
     except ValueError:
         return False
+    return address in _LOOPBACK[0] or address == _LOOPBACK[1]
 
 
 def parse_port(value: object, *, where: str) -> int:
@@ -118,7 +126,7 @@ def read_settings(
                 "{0}: {1} and {2} disagree; {1} is used.".format(where, chosen, " and ".join(differing))
             )
     host = found.get("host", "").strip()
-    _check_host(host, where=where)
+    check_host(host, where=where)
     sslmode = found.get("sslmode", "").strip()
     if sslmode and sslmode not in SSL_MODES:
         raise BackupError(
@@ -152,7 +160,8 @@ def _checked(value: str, what: str, where: str) -> str:
     return value
 
 
-def _check_host(host: str, *, where: str) -> None:
+def check_host(host: str, *, where: str) -> None:
+    """Refuse what libpq would take for several hosts, or for none. Raises ``INVALID_DB_CONFIG``."""
     if "," in host:
         raise BackupError(
             "INVALID_DB_CONFIG",
@@ -165,27 +174,20 @@ def _check_host(host: str, *, where: str) -> None:
 
 def _parse_url(url: str, *, where: str) -> Dict[str, str]:
     """The parts of a ``postgresql://`` connection URI, after the manual's section on connection strings."""
-    match = re.match(r"^postgres(ql)?(\+[a-z0-9]+)?://", url.strip())
-    if not match:
+    if not re.match(r"postgres(ql)?(\+[a-z0-9_]+)?://", url.strip()):
         return {}  # another database's URL is none of our business
-    try:
-        parts = urlsplit("postgresql://" + url.strip()[match.end():])
-        query = dict(parse_qsl(parts.query))
-        host = parts.hostname or ""
-        # urlsplit lowers the host's case, which would spoil a percent-encoded socket folder.
-        netloc_host = parts.netloc.rpartition("@")[2]
-        if "%2f" in netloc_host.lower():
-            host = unquote(netloc_host.rpartition(":")[0] if re.search(r":[0-9]+$", netloc_host) else netloc_host)
-        port = str(parts.port or "")
-    except ValueError as error:
-        # The text of a ValueError may quote the URL, which holds the password.
-        raise BackupError("INVALID_DB_CONFIG", "{0}: {1} cannot be parsed".format(where, _URL)) from error
+    match = _URI.fullmatch(url.strip())
+    parts = match.groupdict(default="") if match else {}
+    if not re.fullmatch(r"[0-9]*", parts.get("port", "?")):
+        # What stands there may be a piece of a password that was not encoded, so it is not shown.
+        raise BackupError("INVALID_DB_CONFIG", "{0}: {1} cannot be parsed".format(where, _URL))
+    query = dict(parse_qsl(parts["query"].replace("+", "%2B")))  # a plus sign is one
     return {
-        "host": query.get("host", host),
-        "port": query.get("port", port),
-        "database": unquote(parts.path[1:]) or query.get("dbname", ""),
-        "user": unquote(parts.username or "") or query.get("user", ""),
-        "password": unquote(parts.password or "") or query.get("password", ""),
+        "host": query.get("host", unquote(parts["host"].strip("[]"))),
+        "port": query.get("port", parts["port"]),
+        "database": unquote(parts["database"]) or query.get("dbname", ""),
+        "user": unquote(parts["user"]) or query.get("user", ""),
+        "password": unquote(parts["password"]) or query.get("password", ""),
         "sslmode": query.get("sslmode", ""),
     }
 

@@ -35,7 +35,7 @@ def conninfo(database: str, keywords: Mapping[str, str]) -> str:
 
 
 def _conninfo_value(value: str) -> str:
-    if re.match(r"^[A-Za-z0-9_.:/@%+-]+$", value):
+    if re.fullmatch(r"[A-Za-z0-9_.:/@%+-]+", value):
         return value
     return "'{0}'".format(re.sub(r"(['\\])", r"\\\1", value))
 

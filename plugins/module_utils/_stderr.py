@@ -28,6 +28,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "no password supplied",
             'FATAL: +role ".*" does not exist',
             'role ".*" is not permitted to log in',
+            "FATAL: +permission denied for database",
         ),
     ),
     (
@@ -44,7 +45,12 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "invalid compression specification",
         ),
     ),
-    ("LOCK_CONTENTION", ("canceling statement due to lock timeout", "could not obtain lock")),
+    ("LOCK_CONTENTION", (
+            "canceling statement due to lock timeout",
+            # pg_dump's --lock-wait-timeout is a statement timeout while it locks its tables.
+            r"canceling statement due to statement timeout[\s\S]*LOCK TABLE",
+            "could not obtain lock",
+        )),
     (
         "CONNECTION_FAILED",
         (
@@ -97,7 +103,7 @@ class StderrLines:
         return "\n".join(self._lines)
 
     def _take(self, raw: bytes) -> None:
-        line = self._clean(raw[:_MAX_LINE].decode("utf-8", "replace").rstrip())
+        line = self._clean(raw.decode("utf-8", "replace").rstrip())[:_MAX_LINE]
         if line:
             self._lines.append(line)
             if self._on_line:

@@ -13,9 +13,15 @@ from datetime import datetime, timezone
 from typing import Any, List, Mapping
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
-from ansible_collections.pgfleet.backup.plugins.module_utils._databases import KEPT, SIDE
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import drop_database
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import (
+    KEPT,
+    SIDE,
+    is_kept,
+    previous_marker,
+    without_marker,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
@@ -76,11 +82,12 @@ def swap_databases(
     executor = session.executor
     kept = truncate_name(target, KEPT + moment)
     rename = _RENAME.format(
-        lock_timeout=literal("{0}s".format(lock_wait_timeout or 60)),
+        lock_timeout=literal("{0}s".format(lock_wait_timeout)),
         target=ident(target),
         kept=ident(kept),
         side=ident(side),
-        comment=literal(_marker(target) + "replaced {0}\n{1}".format(moment, state["comment"] or "").rstrip()),
+        comment=literal("{0}{1}\n{2}".format(
+            previous_marker(target), moment, without_marker(state["comment"]) or "").rstrip()),
     )
     clear = _CLEAR_THE_WAY.format(oid=int(state["oid"]), name=literal(target))
     try:
@@ -99,15 +106,14 @@ def swap_databases(
 def prune_previous(session: Session, target: str, keep: int) -> List[str]:
     """Drop all but the newest ``keep`` databases that were kept for ``target``; the names of those dropped.
 
-    The marker in the comment tells whose they are: a name cut to 63 bytes does not.
+    What was renamed back is in use again, and is no longer ours to drop, whatever its comment says.
     """
-    kept = session.executor.query_json(_queries.kept_databases(_marker(target)), database=session.maintenance_db)
-    dropped = kept[keep:]
+    marked = session.executor.query_json(
+        _queries.kept_databases(previous_marker(target)), database=session.maintenance_db
+    )
+    dropped = [name for name in marked if is_kept(name)][keep:]
     for name in dropped:
         drop_database(session, name)
         session.executor.log.add("Dropped the previous database {0}".format(name))
     return list(dropped)
 
-
-def _marker(target: str) -> str:
-    return "pgfleet.backup: previous {0}, ".format(ident(target))

@@ -16,10 +16,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import clas
 
 __all__ = ["Tolerance", "without_unknown_settings"]
 
-_HARMLESS: Tuple[Tuple[str, str], ...] = (
-    (r'unrecognized configuration parameter "[a-z_.]+"', "a setting of the dump that this older server does not know"),
-    (r"must be owner of extension plpgsql", "a comment on an extension that every server has already"),
-)
 # Settings that newer pg_dump writes at the head of a plain dump, and the server version that first knows them.
 _SETTINGS_SINCE = {
     b"transaction_timeout": 170000,
@@ -28,6 +24,14 @@ _SETTINGS_SINCE = {
     b"row_security": 90500,
 }
 _HEAD_BYTES = 4096
+_HARMLESS: Tuple[Tuple[str, str], ...] = (
+    (
+        # Of any other setting it may be a function that could not be made because of it.
+        'unrecognized configuration parameter "({0})"'.format("|".join(name.decode() for name in _SETTINGS_SINCE)),
+        "a setting of the dump that this older server does not know",
+    ),
+    ("must be owner of extension plpgsql", "a comment on an extension that every server has already"),
+)
 
 
 class Tolerance:

@@ -178,7 +178,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backups:
-  description: One entry for each database, the manifest of its set and the keys below.
+  description: One entry for each database, the manifest of its set with C(path), C(status), C(changed), C(verified).
   returned: always
   type: list
   elements: dict
@@ -193,7 +193,7 @@ backups:
       type: str
       returned: always
     status:
-      description: V(ok) for a new set, V(fresh) when O(max_age) made a new one unnecessary, V(suspicious).
+      description: V(ok) for a new set, V(fresh) when O(max_age) made a new one unnecessary.
       type: str
       returned: always
     changed:
@@ -210,7 +210,13 @@ backups:
       elements: dict
       returned: always
     fingerprint:
-      description: Counted in the archive, C(tables) with their rows, C(sequences), C(large_objects), C(objects).
+      description:
+        - Counted in the archive, C(tables) with their rows, C(sequences), C(large_objects), C(objects).
+        - Null when the archive was not read back, see O(verify).
+      type: dict
+      returned: always
+    verification:
+      description: How far the set was proven before it was published, C(level), C(result), C(seconds).
       type: dict
       returned: always
 failed_databases:

@@ -13,7 +13,8 @@ version_added: 0.1.0
 author:
   - pgfleet maintainers (@pgfleet)
 description:
-  - Lists the backup sets of a host, and on demand proves again that they are whole.
+  - Lists the backup sets of a host, of all instances or of the one that O(instance) names, and on demand proves again
+    that they are whole.
   - With O(discover=true) finds every PostgreSQL server on the host, and says which one a backup would use and why.
   - Only reads.
 extends_documentation_fragment:
@@ -35,6 +36,7 @@ options:
     description:
       - Prove the listed sets again. V(checksum) compares sizes and checksums. V(archive) also reads each archive to its
         end, by the tools of the server that is discovered.
+      - What is found is returned. The sets themselves are not changed.
     type: str
     choices: [none, checksum, archive]
     default: none
@@ -117,10 +119,31 @@ context:
   returned: always
   type: dict
 log:
-  description: What was done, line by line.
+  description: What was done, line by line. Secrets are never in it.
   returned: always
   type: list
   elements: str
+code:
+  description: Code of the failure.
+  returned: on failure
+  type: str
+  sample: INVALID_DB_CONFIG
+hint:
+  description: What to do about it.
+  returned: on failure
+  type: str
+severity:
+  description: V(warning), V(error) or V(critical).
+  returned: on failure
+  type: str
+data_risk:
+  description: V(none), V(stale) or V(loss).
+  returned: on failure
+  type: str
+retryable:
+  description: Whether the same task may succeed later without anybody changing anything.
+  returned: on failure
+  type: bool
 """
 
 import os

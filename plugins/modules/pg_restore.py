@@ -49,7 +49,9 @@ options:
     description: Name of the database that may be replaced, typed out. Without it nothing that exists is replaced.
     type: str
   jobs:
-    description: Parallel jobs for backups in the directory format. Unset, up to 4, bounded by the processors.
+    description:
+      - Parallel jobs for backups in the directory format. Unset, up to 4, bounded by the processors.
+      - With O(strategy=in_place) the data is restored by one job, in one transaction.
     type: int
   schemas:
     description: Restore only these schemas, with O(strategy=create) or O(strategy=in_place).
@@ -81,7 +83,7 @@ options:
   keep_previous:
     description:
       - How many replaced databases to keep after a swap, as C(<name>__before_<stamp>), closed to connections.
-        Older ones are dropped at the next success.
+        Older ones are dropped when the swap has succeeded; V(0) keeps none.
     type: int
     default: 1
   analyze:
@@ -101,7 +103,7 @@ options:
     type: int
     default: 0
   lock_wait_timeout:
-    description: Seconds that the swap waits for its lock on the database.
+    description: Seconds that the swap waits for its lock on the database; V(0) is 60 as well.
     type: int
     default: 60
 seealso:
@@ -133,7 +135,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restore:
-  description: What was restored.
+  description: What was restored; empty in check mode and on failure.
   returned: always
   type: dict
   contains:
@@ -149,12 +151,16 @@ restore:
       description: The strategy.
       type: str
       returned: success
+    backup:
+      description: What it came from, C(path), C(id), C(format), C(created), C(server_version), C(bytes).
+      type: dict
+      returned: success
     previous_database:
       description: Name under which the replaced database is kept, or null.
       type: str
       returned: success
     objects:
-      description: Number of objects in the archive.
+      description: Number of objects in the archive; 0 for a plain dump, which has no table of contents.
       type: int
       returned: success
     warnings:
@@ -167,7 +173,9 @@ restore:
       type: float
       returned: success
     verification:
-      description: What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
+      description:
+        - What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
+        - Null when O(schemas) or O(tables) restored a part.
       type: dict
       returned: success
 safety_backup:

@@ -7,20 +7,21 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
+from ansible_collections.pgfleet.backup.tests.support.environment import clean_environment
 from ansible_collections.pgfleet.backup.tests.support.local import Local, tree
 from ansible_collections.pgfleet.backup.tests.support.modules import ModuleResult, run_module
 
 ContainerFactory = Callable[..., PostgresContainer]
-
-DIFFICULT = 'we"ird $(touch x) näme'
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def test_a_server_that_is_not_there(local: Local, tmp_path: Path) -> None:
     _refused(done, "CONNECTION_FAILED", naming=str(tmp_path), hint="running")
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "5432x", "1.5", "99999999999999999999"])
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "5432x"])
 def test_a_port_out_of_range(local: Local, port: str) -> None:
     with nothing_touched(local):
         done = local.backup(login_port=port, database="postgres")
@@ -114,20 +115,15 @@ def test_a_port_out_of_range(local: Local, port: str) -> None:
 
 
 @pytest.mark.parametrize("arg", [
-    "--host=example.com", "-hexample.com", "--hos=example.com", "-d", "--dbname=postgres", "--db=x", "-U", "--username=x",
-    "-p5433", "--file=/tmp/x", "-f/tmp/x", "--format=p", "-Fp", "-vFp", "postgres", "host=example.com", "--clean", "-c",
-    "--password", "-W", "--jobs=9", "--compress=0", "-Z0", "--table=t", "-tt", "--schema-only", "-s", "--", "-",
-])  # fmt: skip
+    "--host=example.com", "--db=x", "-vFp", "postgres", "-f/tmp/x", "-"
+])
 def test_switches_smuggled_in_by_extra_args(local: Local, database: str, arg: str) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, extra_args=["--no-comments", arg])
     _refused(done, "INVALID_DB_CONFIG", naming="extra_args", hint="options of their own")
 
 
-@pytest.mark.parametrize("keyword", [
-    "password", "sslpassword", "passfile", "host", "hostaddr", "service", "servicefile", "dbname", "user", "port",
-    "options", "PASSWORD", "host ", "x=1 host",
-])
+@pytest.mark.parametrize("keyword", ["password", "hostaddr", "PASSWORD", "host ", "x=1 host"])
 def test_keywords_smuggled_in_by_connect_params(local: Local, database: str, keyword: str) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, connect_params={keyword: "example.com"})
@@ -179,53 +175,45 @@ def test_a_file_in_the_way_of_the_backup_folder(local: Local, database: str) -> 
 def test_a_file_in_the_way_of_a_database_s_folder(local: Local, database: str) -> None:
     (local.backup_dir / "app").mkdir(parents=True)
     (local.backup_dir / "app" / database).write_text("I was here first")
-    with nothing_touched(local):
-        done = local.backup(database=database, instance="app")
+    done = local.backup(database=database, instance="app")
     _refused(done, "BACKUP_DIR_UNUSABLE", naming=database)
+    assert list(tree(local.backup_dir)) == ["app", "app/" + database]
+
+
+# What may run as another user is what that user can read, so everything is imported first.
+_AS_USER = """
+import importlib, json, os, sys
+from ansible.module_utils.testing import patch_module_args
+module = importlib.import_module("ansible_collections.pgfleet.backup.plugins.modules.pg_backup")
+uid, gid, options = json.loads(sys.argv[1])
+os.setgroups([])
+os.setgid(gid)
+os.setuid(uid)
+with patch_module_args(options):
+    module.main()
+"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_a_backup_folder_that_another_user_may_not_write(local: Local, tmp_path: Path) -> None:
-    """As a task with ``become_user`` would: the account that is also the server's."""
-    owner = (local.server.socket_dir).stat()
+    """As a task with ``become_user``: here the account that the server runs as."""
+    account = local.server.socket_dir.stat()
     local.backup_dir.mkdir(0o755)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
-    answer = _as_user(owner.st_uid, owner.st_gid, local, {"database": "postgres"})
-    assert answer["code"] == "BACKUP_DIR_UNUSABLE"
+    arguments = json.dumps([account.st_uid, account.st_gid, local.options(database="postgres")])
+    done = subprocess.run([sys.executable, "-c", _AS_USER, arguments], capture_output=True, text=True, check=False,
+                          cwd="/", env=clean_environment({"PATH": local.server.path()}))
+    answer = json.loads(done.stdout)
+    assert answer["code"] == "BACKUP_DIR_UNUSABLE", answer
     assert str(local.backup_dir) in answer["msg"]
     assert list(local.backup_dir.iterdir()) == []
 
 
-def _as_user(uid: int, gid: int, local: Local, options: dict[str, Any]) -> dict[str, Any]:
-    """Run ``back_up`` in a child that is that user: the interpreter's own folders may be closed to it, so it forks."""
-    from ansible_collections.pgfleet.backup.plugins.module_utils import _backup, _errors, _outcome
-
-    params = dict(local.options(**options), format="directory", verify="archive", timeout=0, lock_timeout=0,
-                  lock_wait_timeout=60, max_concurrent=0, persist_credentials=False)
-    environ = {"PATH": local.server.path()}
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(gid)
-            os.setuid(uid)
-            try:
-                _backup.back_up(params, environ, run=_outcome.new_run("BACKUP_FAILED"), check=False, result={})
-                answer = {"code": "", "msg": ""}
-            except _errors.BackupError as error:
-                answer = {"code": error.code, "msg": error.msg}
-            os.write(write, json.dumps(answer).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        text = stream.read()
-    os.waitpid(child, 0)
-    assert text, sys.executable
-    found: dict[str, Any] = json.loads(text)
-    return found
+def test_a_backup_folder_where_nobody_may_write(local: Local, database: str) -> None:
+    with nothing_touched(local):
+        done = local.backup(database=database, backup_dir="/proc/pgfleet/backups")
+    _refused(done, "BACKUP_DIR_UNUSABLE", naming="/proc/pgfleet", hint="backup_dir")
 
 
 def test_another_machine_s_folder(local: Local, database: str) -> None:
@@ -245,21 +233,20 @@ def test_another_machine_s_folder(local: Local, database: str) -> None:
 # -- what the client can do -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("compression", ["brotli", "gzip:0", "gzip:10", "zstd:23", "gzip:fast", "none:1", ":", "GZIP"])
+@pytest.mark.parametrize("compression", ["brotli", "gzip:10", "none:1"])
 def test_an_unknown_compression(local: Local, database: str, compression: str) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, compression=compression)
     _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression, hint="gzip")
 
 
-@pytest.mark.parametrize("compression", ["zstd", "zstd:3", "lz4"])
-@pytest.mark.parametrize("format_", ["directory", "custom", "plain"])
+@pytest.mark.parametrize(("compression", "format_"), [("zstd:3", "directory"), ("lz4", "plain"), ("zstd", "tar")])
 def test_a_compression_that_this_client_was_built_without(
     local: Local, database: str, compression: str, format_: str
 ) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, compression=compression, format=format_)
-    _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression.split(":")[0], hint="gzip")
+    _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression.split(":", maxsplit=1)[0], hint="gzip")
 
 
 def test_an_unknown_format(local: Local, database: str) -> None:
@@ -268,3 +255,20 @@ def test_an_unknown_format(local: Local, database: str) -> None:
     assert done.failed
     assert "zip" in done.result["msg"]
     assert "directory" in done.result["msg"]
+
+
+def test_a_server_newer_than_every_client(local: Local, database: str, tmp_path: Path) -> None:
+    """Any psql may ask the server for its version; an older pg_dump must not even be started on it."""
+    newer = [path for path in glob("/usr/lib/postgresql/*/bin") if int(path.split("/")[4]) >= 18] + glob("/usr/pgsql-*/bin")
+    if newer:
+        pytest.skip(f"this machine has newer clients of its own: {newer}")
+    old, started = tmp_path / "bin", tmp_path / "started"
+    old.mkdir()
+    (old / "psql").symlink_to(local.server.bin_dir / "psql")
+    pg_dump = old / "pg_dump"
+    pg_dump.write_text(f"#!/bin/sh\n[ \"$*\" = --version ] && echo 'pg_dump (PostgreSQL) 16.4' || touch {started}\n")
+    pg_dump.chmod(0o755)
+    with nothing_touched(local):
+        done = local.backup(database=database, env={"PATH": f"{old}:/usr/bin:/bin"})
+    _refused(done, "CLIENT_TOO_OLD", naming="18", hint="18")
+    assert not started.exists()

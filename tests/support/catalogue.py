@@ -46,7 +46,9 @@ QUERIES: dict[str, str] = {
             row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
             'not null', a.attnotnull, 'identity', a.attidentity, 'generated', a.attgenerated, 'default',
             pg_get_expr(d.adbin, d.adrelid), 'collation', nullif(a.attcollation, 0)::regcollation, 'storage', a.attstorage,
-            'target', coalesce(nullif(to_jsonb(a) ->> 'attstattarget', '-1'), 'default'), a.attoptions, 'acl',
+            'target', coalesce(nullif(to_jsonb(a) ->> 'attstattarget', '-1'), 'default'),
+            -- pg_attver is the server's own count of changes, which no dump carries.
+            (SELECT array_agg(o ORDER BY o) FROM unnest(a.attoptions) o WHERE o !~ '^pg_attver='), 'acl',
             (SELECT array_agg(x::text ORDER BY x::text) FROM unnest(a.attacl) x), 'inherited', a.attinhcount, a.attislocal)
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

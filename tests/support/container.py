@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import docker.types
 from ansible_collections.pgfleet.backup.tests.support.engine import Engine
-from ansible_collections.pgfleet.backup.tests.support.psql import PSQL_SWITCHES, SqlError, split_rows
+from ansible_collections.pgfleet.backup.tests.support.psql import PSQL_SWITCHES, SqlError, dbname, split_rows
 from docker.models.containers import Container
 
 __all__ = ["ContainerFile", "PostgresContainer"]
@@ -220,6 +220,6 @@ class PostgresContainer:
         # The command line, for it can end standard input. What the container sets for libpq must not lead elsewhere.
         argv = [
             "docker", "exec", "--interactive", "--env", "PGCLIENTENCODING=UTF8", "--env", "PGHOST=", self.id,
-            "psql", *PSQL_SWITCHES, *switches, "--username", user or self.user, "--dbname", database,
+            "psql", *PSQL_SWITCHES, *switches, "--username", user or self.user, "--dbname", dbname(database),
         ]
         return subprocess.run(argv, input=text.encode(), capture_output=True, check=False)

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ansible_collections.pgfleet.backup.tests.support.account import Account, account_for_server
-from ansible_collections.pgfleet.backup.tests.support.psql import PSQL_SWITCHES, SqlError, split_rows
+from ansible_collections.pgfleet.backup.tests.support.psql import PSQL_SWITCHES, SqlError, dbname, split_rows
 
 __all__ = ["EmbeddedServer"]
 
@@ -197,7 +197,7 @@ class EmbeddedServer:
     def _psql(self, database: str, text: str, user: str) -> subprocess.CompletedProcess[bytes]:
         argv = [
             str(self.bin_dir / "psql"), *PSQL_SWITCHES,
-            "--host", str(self.socket_dir), "--port", str(self.port), "--username", user, "--dbname", database,
+            "--host", str(self.socket_dir), "--port", str(self.port), "--username", user, "--dbname", dbname(database),
         ]
         return subprocess.run(argv, input=text.encode(), capture_output=True, check=False, env=_environment())
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-__all__ = ["PSQL_SWITCHES", "SqlError", "split_rows"]
+__all__ = ["PSQL_SWITCHES", "SqlError", "dbname", "split_rows"]
 
 # Rows end in a zero byte, the one character that no value can hold, so a text with line breaks stays one row.
 PSQL_SWITCHES = (
@@ -15,6 +15,11 @@ PSQL_SWITCHES = (
 
 class SqlError(Exception):
     """psql's own message about a statement that failed."""
+
+
+def dbname(database: str) -> str:
+    """The value of ``--dbname`` for any name: one with ``=`` or ``://`` in it would be taken for a connection string."""
+    return "dbname='{0}'".format(database.replace("\\", "\\\\").replace("'", "\\'"))
 
 
 def split_rows(stdout: bytes) -> list[str]:

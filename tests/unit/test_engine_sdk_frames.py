@@ -210,7 +210,7 @@ def test_a_process_that_outlives_its_stream_is_not_success(
 ) -> None:
     # A proxy that closes an idle connection does so between two frames: only the engine can tell.
     monkeypatch.setattr(_engine_stream, "_EXIT_GRACE", 0.2)
-    connection.state = {"Running": True, "ExitCode": None}
+    connection.state = {"Running": True, "ExitCode": 0}  # podman's way to say that there is none yet
     with pytest.raises(StreamBroken):
         connection.open().wait()
     assert not connection.open().ended()

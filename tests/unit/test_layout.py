@@ -58,6 +58,7 @@ def test_awkward_names_make_real_folders(tmp_path: Path, character: str) -> None
     ("@globals", "%40globals"),
     ("me@home", "me@home"),
     ("a\nb\0", "a%0Ab%00"),
+    ("a\x7fb\x85", "a%7Fb%C2%85"),
     ("a\n.b", "a%0A.b"),
 ])
 def test_only_what_a_path_needs_is_encoded(name: str, part: str) -> None:

@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The databases that we make ourselves on a server: how their names and comments tell them."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
+
+__all__ = ["DRILL", "KEPT", "SIDE", "is_kept", "is_ours", "previous_marker", "without_marker"]
+
+# Replaced ones that are kept, restores under way, and drills.
+KEPT = "__before_"
+SIDE = "__side_"
+DRILL = "__drill_"
+_STAMP = "[0-9]{8}T[0-9]{6}Z"
+_OURS = re.compile("({0}|{1}|{2}){3}".format(KEPT, SIDE, DRILL, _STAMP))
+_KEPT = re.compile("{0}{1}$".format(KEPT, _STAMP))
+_MARKER = re.compile("^pgfleet\\.backup: previous .*, replaced {0}(\\n|$)".format(_STAMP))
+
+
+def is_ours(name: str) -> bool:
+    """Whether a database was made by a restore or drill of this collection."""
+    return bool(_OURS.search(name))
+
+
+def is_kept(name: str) -> bool:
+    """Whether a database has the name of a replaced one. One that was renamed back has not, and is in use again."""
+    return bool(_KEPT.search(name))
+
+
+def previous_marker(target: str) -> str:
+    """How the comment of a database begins that was kept for ``target``: a name cut to 63 bytes does not tell."""
+    return "pgfleet.backup: previous {0}, replaced ".format(ident(" ".join(target.split())))
+
+
+def without_marker(comment: Optional[str]) -> Optional[str]:
+    """A database's own comment, without the line that a swap put in front of it."""
+    return (_MARKER.sub("", comment) or None) if comment else None

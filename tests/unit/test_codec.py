@@ -1,0 +1,115 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import compression_of, decoded, file_chunks
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+CONTENT = bytes(range(256)) * 9000  # more than one chunk
+LIBRARY: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+
+
+def by_program(name: str) -> Callable[[bytes], bytes]:
+    return lambda data: subprocess.run([name, "-c"], input=data, capture_output=True, check=True).stdout
+
+
+PROGRAMS = {name: by_program(name) for name in ("zstd", "lz4") if shutil.which(name)}
+ALL = {**LIBRARY, **PROGRAMS}
+
+
+def content(path: Path) -> bytes:
+    return b"".join(decoded(str(path)))
+
+
+def damage(path: Path) -> str:
+    with pytest.raises(BackupError) as caught:
+        content(path)
+    assert caught.value.code == "VERIFY_FAILED"
+    assert path.name in caught.value.what
+    return caught.value.what
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_round_trip_by_content_not_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "-x.sql"
+    path.write_bytes(ALL[name](CONTENT))
+    assert compression_of(str(path)) == name
+    assert content(path) == CONTENT
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_members_that_follow_each_other(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(LIBRARY[name](b"one\n") + LIBRARY[name](b"") + LIBRARY[name](CONTENT) + LIBRARY[name](b"end"))
+    assert content(path) == b"one\n" + CONTENT + b"end"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_kind_of_cut_is_noticed(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    whole = ALL[name](b"COPY t FROM stdin;\n" * 50)
+    for length in {len(whole) - 1, len(whole) - 4, len(whole) // 2, 8}:
+        path.write_bytes(whole[:length])
+        assert name in damage(path)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_follows_and_is_no_member(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(ALL[name](b"content") + b"garbage that follows")
+    damage(path)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    path = tmp_path / "x"
+    changed = bytearray(LIBRARY[name](CONTENT[:600]))
+    place = data.draw(st.integers(6, len(changed) - 1))
+    changed[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(bytes(changed))
+    try:
+        assert content(path) == CONTENT[:600]
+    except BackupError as error:
+        assert error.code == "VERIFY_FAILED"
+
+
+@pytest.mark.parametrize("data", [b"", b"P", b"PGDMP", CONTENT, b"\x1f", b"BZ"])
+def test_clear_files(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.gz"
+    path.write_bytes(data)
+    assert compression_of(str(path)) == "none"
+    assert content(path) == data
+    assert all(len(chunk) <= 1 << 20 for chunk in file_chunks(str(path)))
+
+
+@pytest.mark.parametrize(("head", "program"), [(b"\x28\xb5\x2f\xfd", "zstd"), (b"\x04\x22\x4d\x18", "lz4")])
+def test_a_program_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: bytes, program: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(head + b"rest of it")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackupError) as caught:
+        content(path)
+    assert caught.value.code == "UNSUPPORTED_BY_CLIENT"
+    assert caught.value.what == "x is compressed, and there is no {0} program to read it".format(program)
+    assert program in caught.value.hint
+
+
+def test_a_reader_that_stops_early(tmp_path: Path) -> None:
+    for name, compress in ALL.items():
+        path = tmp_path / name
+        path.write_bytes(compress(CONTENT))
+        chunks = decoded(str(path))
+        assert CONTENT.startswith(next(chunks))
+        chunks.close()  # type: ignore[attr-defined]

@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is written down twice says the same twice: pages, playbooks and metadata against the code."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.pgfleet.backup.plugins.doc_fragments.connection import ModuleDocFragment
+from ansible_collections.pgfleet.backup.plugins.module_utils._machine import COLLECTION_VERSION
+from ansible_collections.pgfleet.backup.tests.support.environment import REPOSITORY
+
+MODULES = "ansible_collections.pgfleet.backup.plugins.modules"
+GENERATOR = REPOSITORY / "docs" / "generate_errors.py"
+PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+
+
+def options_of(module: str) -> set[str]:
+    """The names of a module's options, the shared ones included."""
+    documented = yaml.safe_load(importlib.import_module(f"{MODULES}.{module}").DOCUMENTATION)
+    return {*documented["options"], *yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]}
+
+
+def test_the_page_of_errors_is_current() -> None:
+    done = subprocess.run([sys.executable, GENERATOR, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    galaxy = yaml.safe_load((REPOSITORY / "galaxy.yml").read_text(encoding="utf-8"))
+    assert galaxy["version"] == COLLECTION_VERSION
+
+
+def test_every_module_is_in_the_action_group() -> None:
+    runtime = yaml.safe_load((REPOSITORY / "meta" / "runtime.yml").read_text(encoding="utf-8"))
+    modules = {path.stem for path in (REPOSITORY / "plugins" / "modules").glob("*.py")} - {"__init__"}
+    assert set(runtime["action_groups"]["postgresql"]) == modules
+
+
+@pytest.mark.parametrize(("playbook", "module"), [("backup", "pg_backup"), ("restore", "pg_restore")])
+def test_a_playbook_passes_every_option_by_its_variable(playbook: str, module: str) -> None:
+    plays = yaml.safe_load((REPOSITORY / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
+    passed: dict[str, Any] = plays[0]["tasks"][-1][f"pgfleet.backup.{module}"]
+    assert passed == {name: f"{{{{ pgfleet_{name} | default(omit) }}}}" for name in options_of(module)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    broken = [link for link in links if not link.startswith(("http", "#")) and not _leads_somewhere(page, link)]
+    assert not broken
+
+
+def _leads_somewhere(page: Path, link: str) -> bool:
+    path, _hash, heading = link.partition("#")
+    target = page.parent / path
+    if not heading or not target.is_file():
+        return target.exists()
+    titles = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+    return heading in [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def test_every_file_has_its_room_in_the_architecture() -> None:
+    named = set(re.findall(r"`(_\w+)`", (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")))
+    files = {path.stem for path in (REPOSITORY / "plugins" / "module_utils").glob("_*.py")} - {"__init__"}
+    assert files <= named

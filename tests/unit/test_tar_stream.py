@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils._tar_stream import TarReader, tar_chunks
+
+FILES = {"toc.dat": b"PGDMP", "empty": b"", "block": b"x" * 512, "more": b"y" * 513, "großes": os.urandom(3 << 20), "n" * 150: b"long"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "database"
+    folder.mkdir()
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content)
+    (folder / "link").symlink_to("/etc/passwd")
+    os.mkfifo(folder / "fifo")
+    (folder / "sub").mkdir()
+    return folder
+
+
+def frames(data: bytes, size: int, *, noise: bytes = b"") -> Iterator[tuple[int, bytes]]:
+    for start in range(0, len(data), size):
+        yield 1, data[start:start + size]
+        if noise:
+            yield 2, noise
+
+
+def test_a_folder_for_the_librarys_tar(folder: Path) -> None:
+    data = b"".join(tar_chunks(str(folder), name="backup"))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        members = {member.name: member for member in archive}
+        assert list(members) == ["backup", *("backup/" + name for name in sorted(FILES))]
+        assert members["backup"].isdir()
+        assert members["backup"].mode == 0o700
+        for name, content in FILES.items():
+            file = archive.extractfile("backup/" + name)
+            assert file
+            assert file.read() == content
+            assert members["backup/" + name].mode == 0o600
+
+
+def test_a_folder_for_the_real_tar(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    data = b"".join(tar_chunks(str(folder), name="backup"))
+    done = subprocess.run(["tar", "-xf", "-", "-C", str(target)], input=data, capture_output=True, check=True)
+    assert done.stderr == b""
+    assert {path.name: path.read_bytes() for path in (target / "backup").iterdir()} == FILES
+
+
+def test_a_single_file(folder: Path) -> None:
+    data = b"".join(tar_chunks(str(folder / "more"), name="backup"))
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        assert archive.getnames() == ["backup"]
+
+
+def test_a_file_that_becomes_shorter(folder: Path) -> None:
+    chunks = tar_chunks(str(folder / "großes"), name="backup")
+    next(chunks)
+    os.truncate(folder / "großes", 10)
+    with pytest.raises(OSError, match="became shorter"):
+        list(chunks)
+
+
+@pytest.mark.parametrize("size", [7, 512, 100_000, 10_000_000])
+def test_a_stream_is_read_as_a_file(folder: Path, size: int) -> None:
+    (folder / "großes").write_bytes(os.urandom(70_000))
+    data = subprocess.run(
+        ["tar", "-cf", "-", "--exclude=fifo", "-C", str(folder), "."], capture_output=True, check=True).stdout
+    reader = TarReader(frames(data, size), str)
+    found = {}
+    with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            if file:
+                found[member.name] = file.read()
+    reader.drain()
+    assert reader.read(1) == b""
+    assert found == {"./" + name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_reads_are_exact_and_messages_are_kept_apart() -> None:
+    reader = TarReader(frames(b"abcdefghij", 3, noise=b"tar: secret!\n"), lambda line: line.replace("secret", "***"))
+    assert [reader.read(size) for size in (0, 1, 4, 2, 10, 1)] == [b"", b"a", b"bcde", b"fg", b"hij", b""]
+    assert reader.stderr() == "\n".join(["tar: ***!"] * 4)
+
+
+def test_a_stream_that_is_cut_is_an_error(folder: Path) -> None:
+    data = b"".join(tar_chunks(str(folder), name="backup"))
+    with pytest.raises(tarfile.TarError), tarfile.open(
+        fileobj=cast("IO[bytes]", TarReader(frames(data[:len(data) // 2], 1000), str)), mode="r|"
+    ) as archive:
+        for member in archive:
+            file = archive.extractfile(member) if member.isreg() else None
+            if file:
+                file.read()
