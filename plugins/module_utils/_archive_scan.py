@@ -52,7 +52,7 @@ class CopyScanner:
     def feed(self, chunk: bytes) -> None:
         data = self._pending + chunk
         while data:
-            rest = self._feed_rows(data) if self._table is not None else self._feed_statements(data)
+            rest = self._feed_statements(data) if self._table is None else self._feed_rows(data, self._table)
             if rest is None:
                 break
             data = rest
@@ -124,24 +124,20 @@ class CopyScanner:
             self._table = _name(line)
             self.tables.setdefault(self._table, 0)
 
-    def _feed_rows(self, data: bytes) -> Optional[bytes]:
+    def _feed_rows(self, data: bytes, table: str) -> Optional[bytes]:
         """Count rows up to the end mark; what follows it, or None when more input is needed."""
-        assert self._table is not None
         end = data.find(_END)
         if end >= 0:
             # The line break in front of the first row is not one of a row, the one in front of the mark is.
-            self.tables[self._table] += data.count(b"\n", 0, end + 1) - 1
+            self.tables[table] += data.count(b"\n", 0, end + 1) - 1
             self._table = None
             self._announced = b""
             return data[end + len(_END):]
         # Keep what may be the beginning of the mark; the kept line break is counted next time.
-        keep = max(data.rfind(b"\n", max(0, len(data) - len(_END) + 1)), -1)
+        keep = data.rfind(b"\n", max(0, len(data) - len(_END) + 1))
         cut = keep if keep >= 0 else len(data)
-        self.tables[self._table] += data.count(b"\n", 0, cut)
-        if keep >= 0:
-            self._pending = data[cut:]
-        else:
-            self._pending = b""
+        self.tables[table] += data.count(b"\n", 0, cut)
+        self._pending = data[cut:]
         return None
 
 

@@ -330,4 +330,3 @@ class _Discovery:
         filling: List[Settings] = []
         self._record("file", read)
         return filling[0] if filling else _NOTHING
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 import tarfile
 import time
 from contextlib import contextmanager
-from typing import IO, Callable, Iterable, Iterator, Mapping, Optional, Sequence, cast
+from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence, cast
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
@@ -61,7 +61,8 @@ class DockerPGExecutor(PgExecutor):
 
     def _start(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
         container = self.context.container
-        assert container is not None, "the guard lets no other pass"
+        if container is None:
+            raise ValueError("a context without a container cannot pass the guard")
         return self._door.open().exec(container, argv, env=env, stdin=stdin)
 
     def _announce(self, tool: str, argv: Sequence[str]) -> None:
@@ -138,7 +139,7 @@ class DockerPGExecutor(PgExecutor):
         process = self._begin(argv, env=self._env(None), stdin=False)
         reader = TarReader(process.frames(self._deadline()), self._clean)
         try:
-            with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:
+            with tarfile.open(fileobj=cast(Any, reader), mode="r|") as archive:
                 for member in archive:
                     if member.name in (".", "./") and member.isdir():
                         continue

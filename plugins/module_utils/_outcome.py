@@ -116,4 +116,3 @@ def _protect(module: AnsibleModule, run: Run, returned: Dict[str, Any]) -> None:
         for name, value in module.params.items()
     }
     returned["invocation"] = {"module_args": typed}
-

@@ -190,4 +190,3 @@ def _parse_url(url: str, *, where: str) -> Dict[str, str]:
         "password": unquote(parts["password"]) or query.get("password", ""),
         "sslmode": query.get("sslmode", ""),
     }
-

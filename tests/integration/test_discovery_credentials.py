@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.backup.tests.support.shop import create_shop
 AWKWARD = " p w='\"$HOME`id`#\\n\\=&;|%20{{ x }}ü€\t!"
 USER = "app user"
 DATABASE = "the app"
+SLEEP = ["sh", "-c", "exec sleep infinity"]  # in place of a server
 NOWHERE = "unix:///nonexistent.sock"
 
 Make = Callable[..., PostgresContainer]
@@ -107,16 +108,16 @@ def test_a_container_s_environment_names_a_remote_server(
     }[how]
     files = {"/run/secrets/db password": ContainerFile(AWKWARD + "\n", 0o600, "root")}
     names = {"POSTGRES_USER": USER, "POSTGRES_DB": DATABASE} if how != "url" else {}
-    # Of an application: its image starts no server.
+    # An application's container: no server runs in it.
     app = postgres_container(
-        user=None, password=None, env={**env, **names}, files=files, entrypoint=["sleep", "infinity", "--"], wait=False
+        user=None, password=None, env={**env, **names}, files=files, entrypoint=SLEEP, wait=False
     )
     leads_outside(discover(backup_dir, container=app.name), server, "CredFromRunningContainer")
 
 
 def test_a_secret_that_is_missing_in_the_container_is_an_error(postgres_container: Make, backup_dir: Path) -> None:
     app = postgres_container(
-        password=None, env={"POSTGRES_PASSWORD_FILE": "/run/secrets/none"}, entrypoint=["sleep", "infinity", "--"], wait=False
+        password=None, env={"POSTGRES_PASSWORD_FILE": "/run/secrets/none"}, entrypoint=SLEEP, wait=False
     )
     refused = discover(backup_dir, container=app.name).failed_with("INVALID_DB_CONFIG")
     assert "/run/secrets/none" in refused["msg"]
@@ -130,7 +131,7 @@ def test_a_container_s_environment_names_another_container(
     namesake = postgres_container(wait=False, hostname="main-db")
     server = postgres_container(user="app", database="app", network=docker_network, aliases=["main-db"])
     app = postgres_container(
-        user=None, password=None, network=docker_network, wait=False, entrypoint=["sleep", "infinity", "--"],
+        user=None, password=None, network=docker_network, wait=False, entrypoint=SLEEP,
         env={"DATABASE_URL": f"postgres://app:{server.password}@MAIN-DB:5432/app"},
     )
     server.sql("app", "CREATE TABLE t AS SELECT 1 AS n")

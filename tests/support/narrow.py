@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from urllib.parse import quote
 
 __all__ = ["NarrowEngine"]
@@ -37,19 +38,28 @@ class NarrowEngine:
         with contextlib.suppress(OSError):
             while True:
                 client, _address = self._listener.accept()
-                engine = socket.socket(socket.AF_UNIX)
-                engine.connect(LOCAL.partition("://")[2])
-                threading.Thread(target=self._pass_on, args=(client, engine, True), daemon=True).start()
-                threading.Thread(target=self._pass_on, args=(engine, client, False), daemon=True).start()
+                threading.Thread(target=self._connect, args=(client,), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, requests: bool) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(65536):
-                # Both clients send the head of a request at once, and wait for the answer before the next one.
-                if requests and data.startswith(b"GET "):
-                    head, mark, rest = data.partition(b"/containers/json?")
-                    data = head + mark + self._filter + rest if mark and b"\r\n" not in head else data
-                target.sendall(data)
-        # One direction ends before the other: a tool's input before its output.
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(LOCAL.partition("://")[2])
+            answers = threading.Thread(target=_pass_on, args=(engine, client), daemon=True)
+            answers.start()
+            _pass_on(client, engine, self._narrowed)
+            answers.join()
+
+    def _narrowed(self, data: bytes) -> bytes:
+        # Both clients send the head of a request at once, and wait for the answer before the next one.
+        head, mark, rest = data.partition(b"/containers/json?")
+        return head + mark + self._filter + rest if mark and data.startswith(b"GET ") and b"\r\n" not in head else data
+
+
+def _pass_on(
+    source: socket.socket, target: socket.socket, change: Callable[[bytes], bytes] = lambda data: data
+) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(change(data))
+    # One direction ends before the other: a tool's input before its output.
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

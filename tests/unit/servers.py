@@ -21,7 +21,7 @@ def published(host_port: int, container_port: int = 5432) -> tuple[PortBinding, 
 
 def container(name: str, image: str = "postgres:17", **more: Any) -> ContainerInfo:
     """A running PostgreSQL server, unless ``more`` says otherwise."""
-    what: dict[str, Any] = {"digest": "sha256:beef", "running": True, "env": POSTGRES_ENV, "networks": ("shop",), **more}
+    what = {"digest": "sha256:beef", "running": True, "env": POSTGRES_ENV, "networks": ("shop",), **more}
     what.setdefault("state", "running" if what["running"] else "exited")
     return ContainerInfo(id="id-of-" + name, name=name, image=image, **what)
 

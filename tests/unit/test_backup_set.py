@@ -11,13 +11,14 @@ import signal
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils import _backup_set, _storage
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import HashedFile, PartialSet
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.tests.unit.manifests import make_manifest, write_set
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import append_verdict
+from ansible_collections.pgfleet.backup.tests.unit.manifests import OK, make_manifest, write_set
 from ansible_collections.pgfleet.backup.tests.unit.processes import as_nobody, start
 
 SET_ID = "20261121T231500Z-4f1c"
@@ -138,12 +139,14 @@ def test_publish_leaves_the_callers_manifest_alone(partial: PartialSet) -> None:
     assert manifest == make_manifest()
 
 
-def test_everything_is_on_the_disk_before_the_set_has_its_name(parent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """What is fsynced or renamed while a test runs, in its order."""
+    calls: List[str] = []
     fsync, rename = os.fsync, os.rename
 
     def seen_fsync(descriptor: int) -> None:
-        calls.append(os.path.relpath(os.readlink("/proc/self/fd/{0}".format(descriptor)), parent))
+        calls.append(os.readlink("/proc/self/fd/{0}".format(descriptor)))
         fsync(descriptor)
 
     def seen_rename(source: str, target: str) -> None:
@@ -152,20 +155,42 @@ def test_everything_is_on_the_disk_before_the_set_has_its_name(parent: str, monk
 
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "rename", seen_rename)
+    return calls
+
+
+def test_everything_is_on_the_disk_before_the_set_has_its_name(parent: str, synced: List[str]) -> None:
     partial = _backup_set.PartialSet.create(parent, SET_ID)
-    assert calls == ["../../..", "../..", ".."]  # the folders that lead here, each in the one above
+    above = [parent]
+    for _ in range(3):
+        above.insert(0, os.path.dirname(above[0]))
+    assert synced == above[:-1]  # a new folder lasts by the one that names it
     os.mkdir(os.path.join(partial.path, "database"))
     with open(os.path.join(partial.path, "database", "1.dat"), "w") as file:
         file.write("x")
-    partial.write_text("database/2.dat", "x")
     partial.adopt("database")
+    partial.write_text("globals.sql", "x")
+    hidden = partial.path
     publish(partial)
-    renamed = calls.index("rename")
-    hidden = ".partial-" + SET_ID
-    assert {os.path.join(hidden, name) for name in (
-        "database/1.dat", "database/2.dat", "database", "manifest.json", "RESTORE.md", ""
-    )} <= {name + "/" * (name == hidden) for name in calls[:renamed]}
-    assert calls[renamed + 1:] == ["."]
+    renamed = synced.index("rename")
+    names = ("", "/database", "/database/1.dat", "/globals.sql", "/manifest.json", "/RESTORE.md")
+    assert {hidden + name for name in names} <= set(synced[:renamed])
+    assert synced[renamed + 1:] == [parent]
+
+
+def test_a_removal_lasts(tmp_path: Path, synced: List[str]) -> None:
+    backup = write_set(tmp_path)
+    del synced[:]
+    _backup_set.remove_set(backup.path)
+    assert synced == ["rename", os.path.dirname(backup.path)]
+
+
+def test_a_verdict_lasts(tmp_path: Path, synced: List[str]) -> None:
+    backup = write_set(tmp_path)
+    del synced[:]
+    append_verdict(backup, OK)
+    assert len(synced) == 2
+    assert synced[0].startswith(backup.path + "/.verification.json.")
+    assert synced[1] == backup.path
 
 
 # --- what must never become a set
@@ -254,6 +279,14 @@ def test_a_file_is_written_once_and_in_one_piece(partial: PartialSet) -> None:
         file.write(b"d")
     with pytest.raises(BackupError, match=r"BACKUP_DIR_UNUSABLE.*database\.dump"):
         partial.open("database.dump")
+
+
+def test_a_system_that_writes_a_little_at_a_time(partial: PartialSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:7]))
+    partial.write_text("database.sql", "0123456789" * 3)
+    with open(os.path.join(partial.path, "database.sql")) as file:
+        assert file.read() == "0123456789" * 3
 
 
 @pytest.mark.parametrize("name", ["", "/etc/motd", "../x", "database/../../x", "."])
@@ -404,6 +437,7 @@ def test_probing_makes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", [_backup_set.ensure_backup_dir, _backup_set.probe_backup_dir])
 def test_a_file_in_the_way(tmp_path: Path, check: Callable[[str], None]) -> None:
     (tmp_path / "file").write_text("")
+    (tmp_path / "file").chmod(0o700)
     os.symlink("nowhere", str(tmp_path / "dangling"))
     for path in ("file", "file/backups", "dangling", "dangling/backups"):
         with pytest.raises(BackupError, match="BACKUP_DIR_UNUSABLE: {0}".format(tmp_path)):

@@ -97,6 +97,7 @@ def test_an_instance_may_lie_on_another_disk(tmp_path: Path) -> None:
 
 def test_a_set_that_retention_takes_away_meanwhile_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backup = write_set(tmp_path)
+
     def too_late(path: str) -> BackupSet:
         shutil.rmtree(path)
         return read_set(path)

@@ -50,7 +50,7 @@ def test_versions(output: str, version: str, numbers: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("output", ["", "pg_dump 17.11", "pg_dump (EnterpriseDB) 17", "sh: not found"])
 def test_what_is_no_version(output: str) -> None:
-    with pytest.raises(BackupError, match="^CLIENT_NOT_FOUND"):
+    with pytest.raises(BackupError, match=r"^CLIENT_NOT_FOUND"):
         parse_version(output, folder="/bin")
 
 
@@ -106,7 +106,9 @@ def clients(*versions: str) -> list[Client]:
     (("15.1", "17.1", "18.1"), 15, 17, "17.1"),
     (("15.1", "17.1", "18.1"), 18, 15, "18.1"),
 ])
-def test_the_same_major_else_the_nearest_newer(installed: tuple[str, ...], server: int, at_least: int, chosen: str) -> None:
+def test_the_same_major_else_the_nearest_newer(
+    installed: tuple[str, ...], server: int, at_least: int, chosen: str
+) -> None:
     assert choose_client(clients(*installed), server_major=server, at_least=at_least).version == chosen
 
 
@@ -122,5 +124,5 @@ def test_too_old(server: int, at_least: int, needs: str) -> None:
 
 
 def test_none_at_all() -> None:
-    with pytest.raises(BackupError, match="^CLIENT_NOT_FOUND"):
+    with pytest.raises(BackupError, match=r"^CLIENT_NOT_FOUND"):
         choose_client([], server_major=17)

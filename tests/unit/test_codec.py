@@ -79,10 +79,12 @@ def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path: Path, name: str,
     place = data.draw(st.integers(6, len(changed) - 1))
     changed[place] ^= data.draw(st.integers(1, 255))
     path.write_bytes(bytes(changed))
+    outcome: bytes | str
     try:
-        assert content(path) == CONTENT[:600]
+        outcome = content(path)
     except BackupError as error:
-        assert error.code == "VERIFY_FAILED"
+        outcome = error.code
+    assert outcome in {CONTENT[:600], "VERIFY_FAILED"}
 
 
 @pytest.mark.parametrize("data", [b"", b"P", b"PGDMP", CONTENT, b"\x1f", b"BZ"])

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils import _credentials_file
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import (
     format_variables,
     parse_variables,
@@ -20,7 +19,7 @@ from ansible_collections.pgfleet.backup.tests.unit.processes import as_nobody
 from hypothesis import example, given, settings, strategies as st
 
 AWKWARD = "sp ace='\"=#\\$(touch x)`id`\n\r\tä€😀\u2028%!~"
-PASSWORDS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"))
+PASSWORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
 @given(PASSWORDS, PASSWORDS)
@@ -81,7 +80,7 @@ def test_malformed_lines_are_named_and_not_shown(tmp_path: Path, text: str, line
 def test_unusable_content(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "db.env"
     path.write_bytes(content)
-    with pytest.raises(BackupError, match="^INVALID_DB_CONFIG: .*" + reason):
+    with pytest.raises(BackupError, match=r"^INVALID_DB_CONFIG: .*" + reason):
         read_credentials(str(path))
 
 
@@ -130,8 +129,8 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeyp
     def fail(_number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_credentials_file.os, "fsync", fail)
-    with pytest.raises(BackupError, match="BACKUP_DIR_UNUSABLE: .*No space left"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(BackupError, match=r"BACKUP_DIR_UNUSABLE: .*No space left"):
         write_credentials(str(path), {"A": "new"})
     assert read_credentials(str(path)) == {"A": "old"}
     assert os.listdir(tmp_path) == ["db.env"]

@@ -52,7 +52,8 @@ def test_servers(image: str, more: dict[str, Any]) -> None:
     "postgrest/postgrest", "prodrigestivill/postgres-backup-local", "mysql:5432", "postgres.example.com/app",
 ])
 def test_other_containers(image: str) -> None:
-    assert not is_postgres_server(container("x", image, env={"POSTGRES_HOST": "db"}, exposed=(80,), ports=published(5432, 80)))
+    app = container("x", image, env={"POSTGRES_HOST": "db"}, exposed=(80,), ports=published(5432, 80))
+    assert not is_postgres_server(app)
 
 
 @pytest.mark.parametrize(("image", "parts"), [
@@ -114,7 +115,8 @@ def test_a_stopped_one_that_publishes_the_port() -> None:
 
 
 @pytest.mark.parametrize(("tags", "expected"), [
-    (["9.6", "16", "15.8"], "16"), (["16.2", "16.10"], "16.10"), (["16", "16.1"], "16.1"), (["17-alpine", "16"], "17-alpine"),
+    (["9.6", "16", "15.8"], "16"), (["16.2", "16.10"], "16.10"), (["16", "16.1"], "16.1"),
+    (["17-alpine", "16"], "17-alpine"),
     (["v2", "v10"], "v10"), (["latest", "13"], "13"), (["latest"], "latest"), (["", "13"], "13"),
 ])
 def test_the_highest_version_tag_wins_and_latest_never(tags: list[str], expected: str) -> None:
@@ -130,8 +132,9 @@ def test_versions_that_do_not_tell(tags: list[str]) -> None:
 
 
 def test_a_stopped_higher_version_does_not_win() -> None:
-    assert chosen([container("new", "postgres:18", running=False), container("old", "postgres:16")], image="postgres") == "old"
-    assert refusal([container("new", "postgres:18", running=False)], image="postgres").code == "CONTAINER_NOT_RUNNING"
+    stopped = container("new", "postgres:18", running=False)
+    assert chosen([stopped, container("old", "postgres:16")], image="postgres") == "old"
+    assert refusal([stopped], image="postgres").code == "CONTAINER_NOT_RUNNING"
 
 
 def test_labels() -> None:
@@ -167,7 +170,7 @@ def test_a_stopped_server_is_not_blamed_for_a_port_of_somebody_elses() -> None:
 
 def test_running() -> None:
     assert require_running(container("a")) == container("a")
-    with pytest.raises(BackupError, match="^CONTAINER_NOT_RUNNING: container a .*paused"):
+    with pytest.raises(BackupError, match=r"^CONTAINER_NOT_RUNNING: container a .*paused"):
         require_running(container("a", running=False, state="paused"))
 
 
@@ -194,5 +197,5 @@ def test_a_scaled_service() -> None:
     assert by_network_name([two, one], "db", APP) == one
     stopped = container("one", aliases=("db",), running=False)
     assert by_network_name([stopped, two], "db", APP) == stopped
-    with pytest.raises(BackupError, match="^CONTAINER_AMBIGUOUS: .*network name db.*one.*three"):
+    with pytest.raises(BackupError, match=r"^CONTAINER_AMBIGUOUS: .*network name db.*one.*three"):
         by_network_name([one, two, container("three", aliases=("db",))], "db", APP)

@@ -16,7 +16,8 @@ PLAIN = {
 def role(name: str, *, verifier: str | None = None, settings: tuple[str, ...] = (), comment: str | None = None,
          member_of: tuple[tuple[str, dict[str, Any]], ...] = (), **attributes: Any) -> dict[str, Any]:
     return {
-        "row": {"rolname": name, **PLAIN, **attributes}, "verifier": verifier, "settings": list(settings), "comment": comment,
+        "row": {"rolname": name, **PLAIN, **attributes}, "verifier": verifier, "settings": list(settings),
+        "comment": comment,
         "member_of": [{"role": other, "row": row} for other, row in member_of],
     }
 

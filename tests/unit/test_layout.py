@@ -77,7 +77,7 @@ def test_a_database_named_like_the_globals_does_not_meet_them() -> None:
 
 def test_ids_are_in_utc_and_differ() -> None:
     now = datetime(2026, 11, 22, 0, 15, 0, tzinfo=timezone(timedelta(hours=1)))
-    ids = {layout.new_set_id(now) for _ in range(20)}
+    ids = {layout.new_set_id(now) for _time in range(20)}
     assert len(ids) > 1
     assert all(item.startswith("20261121T231500Z-") and layout.is_set_id(item) for item in ids)
 

@@ -56,7 +56,8 @@ def test_lines_in_order_and_warnings_once() -> None:
 
 
 @pytest.mark.parametrize(("line", "shown"), [
-    ("a\nb\tc\r\0", "a\\nb\\tc\\r\\x00"), ("\x1b[31mred", "\\x1b[31mred"), ("größe 😀", "größe 😀"), ("\u2028\udce9", "\\u2028\\udce9"),
+    ("a\nb\tc\r\0", "a\\nb\\tc\\r\\x00"), ("\x1b[31mred", "\\x1b[31mred"), ("größe 😀", "größe 😀"),
+    ("\u2028\udce9", "\\u2028\\udce9"),
 ])
 def test_control_characters_are_shown(line: str, shown: str) -> None:
     log = log_with()

@@ -104,13 +104,22 @@ def test_failure_has_its_keys_the_trace_and_what_is_known() -> None:
     }
     assert returned["hint"]
     assert returned["failed_databases"] == ["x"]
-    assert returned["context"] == RESULT["context"]
-    assert fail(Module(), run_with(), BackupError("AUTH_FAILED", "x", result={"context": {"a": 1}}), dict(RESULT))["context"] == {"a": 1}
-    assert fail(Module(), run_with(), error)["context"] == {}
+    assert known(returned) == RESULT["context"]
+    later = BackupError("AUTH_FAILED", "x", result={"context": {"user": "other"}})
+    assert known(fail(Module(), run_with(), later, dict(RESULT))) == {"user": "other"}
+    nothing = fail(Module(), run_with(), error)["context"]
+    assert {"mode", "executor", "engine_client", "transport", "host", "port", "socket", "database", "user", "container",
+            "credential_source", "server_version", "client_version"} <= set(nothing)
+    assert set(nothing.values()) == {None}
+
+
+def known(returned: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in returned["context"].items() if value is not None}
 
 
 @pytest.mark.parametrize(("result", "changed"), [
-    ({}, False), ({"backups": [{"changed": False}]}, False), ({"backups": [{"changed": False}, {"changed": True}]}, True),
+    ({}, False), ({"backups": [{"changed": False}]}, False),
+    ({"backups": [{"changed": False}, {"changed": True}]}, True),
     ({"pruned": []}, False), ({"pruned": ["x"]}, True),
 ])
 def test_a_failure_says_whether_something_was_changed(result: dict[str, Any], changed: bool) -> None:
@@ -140,13 +149,18 @@ def test_a_diff_only_when_asked_for() -> None:
 def test_a_signal_ends_the_run_once(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     cleaned = []
-    with pytest.raises(BackupError, match="^INTERRUPTED: the run was ended by " + number.name), interruptible():
-        try:
-            os.kill(os.getpid(), number)
-            signal.pause()
-        finally:
-            os.kill(os.getpid(), number)  # a second one does not disturb the cleaning up
-            cleaned.append(True)
+
+    def work() -> None:
+        with interruptible():
+            try:
+                os.kill(os.getpid(), number)
+                signal.pause()
+            finally:
+                os.kill(os.getpid(), number)  # a second one does not disturb the cleaning up
+                cleaned.append(True)
+
+    with pytest.raises(BackupError, match="^INTERRUPTED: the run was ended by " + number.name):
+        work()
     assert cleaned == [True]
     assert signal.getsignal(number) == before
 

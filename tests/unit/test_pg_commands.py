@@ -19,12 +19,14 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
 
 @pytest.mark.parametrize("arg", [
     # connection
-    "--dbname=x", "--host=x", "--port=1", "--username=x", "--password", "--no-password", "-d", "-dx", "-hx", "-p1", "-Ux",
+    "--dbname=x", "--host=x", "--port=1", "--username=x", "--password", "--no-password", "-d", "-dx", "-hx", "-p1",
+    "-Ux",
     "-W", "-w",
     # output and format
     "--file=/tmp/x", "--format=c", "--compress=9", "--jobs=8", "-f/tmp/x", "-Fc", "-Z9", "-j8", "--lock-wait-timeout=1",
     # beginnings, which getopt accepts
-    "--fil=x", "--fi=x", "--f=x", "--forma=p", "--db=x", "--ho=x", "--user=x", "--pass", "--comp=1", "--jo=2", "--dat", "--",
+    "--fil=x", "--fi=x", "--f=x", "--forma=p", "--db=x", "--ho=x", "--user=x", "--pass", "--comp=1", "--jo=2", "--dat",
+    "--",
     "--=x", "--n",
     # clusters
     "-vf/tmp/x", "-vd", "-Ofx", "-xc", "-vW", "-vvhx",
@@ -37,7 +39,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
 ])
 def test_smuggled_switches(arg: str) -> None:
     for args in ([arg], ["--verbose", arg], [arg, "-v"]):
-        with pytest.raises(BackupError, match="^INVALID_DB_CONFIG: extra_args may not hold") as caught:
+        with pytest.raises(BackupError, match=r"^INVALID_DB_CONFIG: extra_args may not hold") as caught:
             refuse_smuggled_args(args)
         assert "/tmp/x" not in caught.value.what or not arg.startswith("--")
 
@@ -52,7 +54,8 @@ def test_harmless_switches(args: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("text", "compression"), [
-    ("", None), ("auto", None), ("none", Compression("none")), ("gzip", Compression("gzip")), ("gzip:9", Compression("gzip", 9)),
+    ("", None), ("auto", None), ("none", Compression("none")), ("gzip", Compression("gzip")),
+    ("gzip:9", Compression("gzip", 9)),
     ("lz4:12", Compression("lz4", 12)), ("zstd:1", Compression("zstd", 1)), ("zstd:22", Compression("zstd", 22)),
 ])
 def test_compressions(text: str, compression: Compression | None) -> None:
@@ -61,14 +64,17 @@ def test_compressions(text: str, compression: Compression | None) -> None:
         assert str(compression) == text
 
 
-@pytest.mark.parametrize("text", ["none:1", "gzip:0", "gzip:10", "lz4:13", "zstd:23", "zstd:", "zstd:x", "zstd:-1", "bzip2", "GZIP", "9"])
+@pytest.mark.parametrize("text", [
+    "none:1", "gzip:0", "gzip:10", "lz4:13", "zstd:23", "zstd:", "zstd:x", "zstd:-1", "bzip2", "GZIP", "9",
+])
 def test_unknown_compressions(text: str) -> None:
-    with pytest.raises(BackupError, match="^UNSUPPORTED_BY_CLIENT: .*" + text):
+    with pytest.raises(BackupError, match=r"^UNSUPPORTED_BY_CLIENT: .*" + text):
         parse_compression(text)
 
 
 @pytest.mark.parametrize(("compression", "major", "switch"), [
-    ("none", 15, "0"), ("none", 18, "0"), ("gzip", 15, "6"), ("gzip:1", 15, "1"), ("gzip", 16, "gzip"), ("gzip:1", 18, "gzip:1"),
+    ("none", 15, "0"), ("none", 18, "0"), ("gzip", 15, "6"), ("gzip:1", 15, "1"), ("gzip", 16, "gzip"),
+    ("gzip:1", 18, "gzip:1"),
     ("zstd:3", 16, "zstd:3"), ("lz4", 17, "lz4"),
 ])
 def test_each_clients_spelling(compression: str, major: int, switch: str) -> None:
@@ -81,17 +87,19 @@ def test_each_clients_spelling(compression: str, major: int, switch: str) -> Non
 def test_what_older_clients_do_not_know(compression: str) -> None:
     parsed = parse_compression(compression)
     assert parsed is not None
-    with pytest.raises(BackupError, match="^UNSUPPORTED_BY_CLIENT: .* needs pg_dump 16 or newer; this one is 15"):
+    with pytest.raises(BackupError, match=r"^UNSUPPORTED_BY_CLIENT: .* needs pg_dump 16 or newer; this one is 15"):
         compression_switch(parsed, client_major=15)
 
 
 @pytest.mark.parametrize(("params", "filters", "switches"), [
     ({}, DumpFilters(), []),
     ({"schemas": None, "tables": ["", ""], "schema_only": False}, DumpFilters(), []),
-    ({"schemas": ["a", ""], "schema_only": True}, DumpFilters(schemas=("a",), schema_only=True), ["--schema-only", "--schema=a"]),
+    ({"schemas": ["a", ""], "schema_only": True}, DumpFilters(schemas=("a",), schema_only=True),
+     ["--schema-only", "--schema=a"]),
     ({"exclude_schemas": ["a"], "tables": ["b", "c"]}, DumpFilters(exclude_schemas=("a",), tables=("b", "c")),
      ["--exclude-schema=a", "--table=b", "--table=c"]),
-    ({"exclude_tables": ["-x"], "exclude_table_data": ["y z"]}, DumpFilters(exclude_tables=("-x",), exclude_table_data=("y z",)),
+    ({"exclude_tables": ["-x"], "exclude_table_data": ["y z"]},
+     DumpFilters(exclude_tables=("-x",), exclude_table_data=("y z",)),
      ["--exclude-table=-x", "--exclude-table-data=y z"]),
 ])
 def test_filters(params: dict[str, Any], filters: DumpFilters, switches: list[str]) -> None:
@@ -102,7 +110,8 @@ def test_filters(params: dict[str, Any], filters: DumpFilters, switches: list[st
 
 def test_a_described_filter() -> None:
     assert DumpFilters(tables=("t",)).describe() == {
-        "schemas": [], "exclude_schemas": [], "tables": ["t"], "exclude_tables": [], "exclude_table_data": [], "schema_only": False,
+        "schemas": [], "exclude_schemas": [], "tables": ["t"], "exclude_tables": [], "exclude_table_data": [],
+        "schema_only": False,
     }
 
 
@@ -112,5 +121,6 @@ def test_dump_args() -> None:
         lock_wait_seconds=60, extra_args=["-v"],
     ) == ["-F", "d", "-Z", "zstd:3", "--lock-wait-timeout=60s", "-f", "/x", "-j", "4", "--no-sync", "--table=t", "-v"]
     assert dump_args(
-        format_switch="c", compression=[], jobs=4, output=None, filters=DumpFilters(), lock_wait_seconds=0, extra_args=[],
+        format_switch="c", compression=[], jobs=4, output=None, filters=DumpFilters(), lock_wait_seconds=0,
+        extra_args=[],
     ) == ["-F", "c"]

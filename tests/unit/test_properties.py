@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, create_statement, read_properties
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import (
+    apply_statements,
+    create_statement,
+    read_properties,
+)
 
 ANSWER: dict[str, Any] = {
     "row": {"datname": "shop", "datlocprovider": "c", "datcollate": "C.UTF-8", "datctype": "C", "datconnlimit": 5},
@@ -32,8 +36,10 @@ def applied(**more: Any) -> list[str]:
 
 def test_what_is_read() -> None:
     assert read_properties(answer()) == {
-        "owner": "shop", "encoding": "UTF8", "locale_provider": "libc", "collate": "C.UTF-8", "ctype": "C", "locale": None,
-        "icu_rules": None, "tablespace": "pg_default", "connection_limit": 5, "acl": None, "comment": None, "settings": [],
+        "owner": "shop", "encoding": "UTF8", "locale_provider": "libc", "collate": "C.UTF-8", "ctype": "C",
+        "locale": None,
+        "icu_rules": None, "tablespace": "pg_default", "connection_limit": 5, "acl": None, "comment": None,
+        "settings": [],
         "security_labels": [],
     }
 

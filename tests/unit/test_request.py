@@ -29,7 +29,8 @@ def refusal(**params: Any) -> str:
 
 def test_everything_that_can_be_said() -> None:
     request = read(
-        login_host="db", login_port="5433", login_user="u", login_password=" p ", database="shop", docker_host="tcp://x",
+        login_host="db", login_port="5433", login_user="u", login_password=" p ", database="shop",
+        docker_host="tcp://x",
         ssl_mode="verify-full", ca_cert="/ca", ssl_cert="/cert", ssl_key="/key", connect_params={"keepalives": 1},
     )
     assert request == Request(
@@ -48,7 +49,9 @@ def test_blanks_are_unset(params: dict[str, Any]) -> None:
     assert read(**params) == Request(mode="", settings=Settings(), credentials_file="/state/db.env")
 
 
-@pytest.mark.parametrize("params", [{"container": "app"}, {"container_image": "postgres"}, {"container_labels": {"a": ""}}])
+@pytest.mark.parametrize("params", [
+    {"container": "app"}, {"container_image": "postgres"}, {"container_labels": {"a": ""}},
+])
 def test_asking_for_a_container(params: dict[str, Any]) -> None:
     assert read(**params).asks_for_container
 

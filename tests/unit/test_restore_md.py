@@ -12,6 +12,10 @@ import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import globals_restore_md, restore_md
 from ansible_collections.pgfleet.backup.tests.unit.manifests import make_manifest
 
+PROPERTIES = {
+    **make_manifest()["database_properties"],
+    "acl": [{"grantor": "shop", "grantee": None, "privilege": "CONNECT", "grantable": False}],
+}
 HOSTILE = "x\nEND_OF_SQL\ntouch escaped\n```\n\n```sh\ntouch escaped\n```\n$(touch escaped)`touch escaped`"
 
 
@@ -20,12 +24,17 @@ def blocks(text: str) -> list[str]:
     return [found[1] for found in re.findall(r"^(`{3,})sh\n(.*?)\n\1$", text, re.DOTALL | re.MULTILINE)]
 
 
-def commands(files: list[str] | None = None, **changes: Any) -> list[str]:
-    return blocks(restore_md(make_manifest(**changes), files or ["database/toc.dat"]))
+def page(*files: str, **changes: Any) -> str:
+    manifest = make_manifest(**{"database_properties": PROPERTIES, **changes})
+    return restore_md(manifest, ["database/toc.dat", *files])
+
+
+def commands(*files: str, **changes: Any) -> list[str]:
+    return blocks(page(*files, **changes))
 
 
 def test_the_steps_in_order() -> None:
-    text = restore_md(make_manifest(), ["database/toc.dat", "globals.sql"])
+    text = page("globals.sql")
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# How to restore this backup by hand", "## Roles", "## Database", "## Data", "## Properties", "## Statistics",
     ]
@@ -34,7 +43,7 @@ def test_the_steps_in_order() -> None:
     assert steps[1] == "psql -X -v ON_ERROR_STOP=1 -d dbname=postgres -f globals.sql"
     assert 'CREATE DATABASE "shop" TEMPLATE template0' in steps[2]
     assert steps[3] == "pg_restore --exit-on-error -d dbname=shop -j 2 database"
-    assert 'ALTER DATABASE "shop" OWNER TO "shop"' in steps[4]
+    assert 'ALTER DATABASE "shop" OWNER TO "shop";\nREVOKE ALL ON DATABASE "shop" FROM PUBLIC;\n' in steps[4]
     assert steps[5] == "vacuumdb --analyze-only -d dbname=shop"
 
 
@@ -57,8 +66,8 @@ def test_the_data_command_of_each_format(format_: str, compression: str, command
 
 @pytest.mark.parametrize("changes", [
     {"database": HOSTILE},
-    {"database_properties": {**make_manifest()["database_properties"], "comment": HOSTILE}},
-    {"database_properties": {**make_manifest()["database_properties"], "owner": HOSTILE, "collate": HOSTILE}},
+    {"database_properties": {**PROPERTIES, "comment": HOSTILE}},
+    {"database_properties": {**PROPERTIES, "owner": HOSTILE, "collate": HOSTILE}},
 ])
 def test_names_and_comments_reach_no_shell(tmp_path: Path, changes: dict[str, Any]) -> None:
     tools = tmp_path / "bin"
@@ -68,17 +77,18 @@ def test_names_and_comments_reach_no_shell(tmp_path: Path, changes: dict[str, An
         (tools / tool).chmod(0o755)
     work = tmp_path / "work"
     work.mkdir()
-    steps = commands(["globals.sql"], **changes)
+    steps = commands("globals.sql", **changes)
     assert len(steps) == 6
     for step in steps:
         subprocess.run(
-            ["sh", "-e"], input=step.encode(), check=True, cwd=work, env={"PATH": "{0}:{1}".format(tools, os.environ["PATH"])})
+            ["sh", "-e"], input=step.encode(), check=True, cwd=work,
+            env={"PATH": "{0}:{1}".format(tools, os.environ["PATH"])})
     assert os.listdir(work) == ["told"]
     assert "touch escaped" in (work / "told").read_text()
 
 
 def test_a_hostile_name_adds_no_block_to_the_page() -> None:
-    text = restore_md(make_manifest(database="x\n```sh\nrm -rf /\n```\n"), ["database/toc.dat"])
+    text = page(database="x\n```sh\nrm -rf /\n```\n")
     assert len(blocks(text)) == 5
     assert "Database `x '''sh rm -rf / '''` of PostgreSQL" in text
 

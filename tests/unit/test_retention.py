@@ -83,6 +83,7 @@ def test_the_newest_of_each_period_is_kept() -> None:
     assert kept(sets_every(6, 9), policy(keep_daily=2)) == [6, 9]  # 9, 8, 7 from 00:00 on, 6 at 18:00 the day before
     half_hours = [at(10 - index, index / 2) for index in range(10)]
     assert kept(half_hours, policy(keep_hourly=3)) == [7, 9, 10]
+    assert kept(sets_every(24, 3), policy(keep_hourly=2)) == [2, 3]
     assert kept(sets_every(24, 15), policy(keep_weekly=3)) == [2, 9, 15]
 
 
@@ -164,7 +165,7 @@ def test_without_any_verified_set_nothing_is_removed() -> None:
 
 def test_each_kind_of_each_database_is_its_own_series() -> None:
     sets = [
-        at(sequence, 10 - sequence, instance=instance, database=database, kind=kind)
+        at(sequence + (10 if instance == "b" else 0), 10 - sequence, instance=instance, database=database, kind=kind)
         for sequence in (1, 2, 3)
         for instance, database, kind in [
             ("a", "x", "full"), ("a", "x", "filtered"), ("a", "y", "full"), ("b", "x", "full"),
@@ -173,7 +174,7 @@ def test_each_kind_of_each_database_is_its_own_series() -> None:
     ]
     keep, remove = choose(sets, policy(keep_last=1), NOON)
     assert len(keep) == 6
-    assert {item.sequence for item, _reasons in keep} == {3}
+    assert {item.sequence for item, _reasons in keep} == {3, 13}
     assert len(remove) == 12
 
 

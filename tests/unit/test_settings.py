@@ -14,7 +14,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._settings import (
     read_settings,
 )
 
-FILES = {"/run/secret": "from a file\n", "/run/windows": "x\r\n", "/run/user": "fileuser"}
+FILES = {"/run/secret": "from a file\n", "/run/windows": "x\r\n", "/run/user": "fileuser", "/run/spaces": " x \t\n\n"}
 
 
 def read(variables: Mapping[str, str]) -> Settings:
@@ -36,7 +36,8 @@ def test_local_hosts(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", [
-    "db", "localhost.example.com", "mylocalhost", "126.255.255.255", "128.0.0.1", "127.0.0.1.example.com", "0.0.0.0",  # noqa: S104
+    "db", "localhost.example.com", "mylocalhost", "126.255.255.255", "128.0.0.1", "127.0.0.1.example.com",
+    "0.0.0.0",  # noqa: S104
     "::", "::2", "[::2]", "::ffff:127.0.0.1", "10.0.0.1", "/var/run/postgresql",
 ])
 def test_other_hosts(host: str) -> None:
@@ -56,7 +57,7 @@ def test_ports(value: object, port: int) -> None:
 
 @pytest.mark.parametrize("value", ["0", "65536", "-1", "5432x", "5432.0", "1 2", "٥٤٣٢", "0x10", True, "9" * 5000])
 def test_what_is_no_port(value: object) -> None:
-    with pytest.raises(BackupError, match="^INVALID_DB_CONFIG: login_port is not a port"):
+    with pytest.raises(BackupError, match=r"^INVALID_DB_CONFIG: login_port is not a port"):
         parse_port(value, where="login_port")
 
 
@@ -73,7 +74,7 @@ def test_every_alias_is_known_and_the_first_wins(field: str, aliases: list[str])
         # Whatever the order in the environment; an empty one is not set.
         later = {name: "value of " + name for name in reversed(aliases[first + 1:])}
         if field == "host":
-            later = {name: "later" for name in later}
+            later = dict.fromkeys(later, "later")
         earlier = dict.fromkeys(aliases[:first], "")
         settings = read({**later, alias: "it", **earlier})
         assert getattr(settings, field) == "it"
@@ -102,6 +103,7 @@ def test_two_aliases_that_disagree_are_named_without_their_values() -> None:
 def test_files() -> None:
     assert read({"POSTGRES_PASSWORD_FILE": "/run/secret"}).password == "from a file"
     assert read({"PGPASSWORD_FILE": "/run/windows"}).password == "x"
+    assert read({"PGPASSWORD_FILE": "/run/spaces"}).password == " x \t"
     assert read({"POSTGRES_USER_FILE": "/run/user"}).user == "fileuser"
     both = read({"POSTGRES_PASSWORD": "direct", "POSTGRES_PASSWORD_FILE": "/run/missing"})
     assert (both.password, both.warnings) == ("direct", ())

@@ -8,25 +8,27 @@ import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo, ident, literal, truncate_name
 from hypothesis import example, given, strategies as st
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"))
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 
 
 @pytest.mark.parametrize(("name", "quoted"), [
-    ("shop", '"shop"'), ('we"ird $(touch x) näme', '"we""ird $(touch x) näme"'), ('"', '""""'), ("a\\b'c", '"a\\b\'c"'), ("a\nb", '"a\nb"'),
+    ("shop", '"shop"'), ('we"ird $(touch x) näme', '"we""ird $(touch x) näme"'), ('"', '""""'),
+    ("a\\b'c", '"a\\b\'c"'), ("a\nb", '"a\nb"'),
 ])
 def test_identifiers(name: str, quoted: str) -> None:
     assert ident(name) == quoted
 
 
 @pytest.mark.parametrize(("value", "quoted"), [
-    ("", "''"), ("x", "'x'"), ("o'clock", "'o''clock'"), ("a\\b", " E'a\\\\b'"), ("\\'", " E'\\\\'''"), ("a\nb", "'a\nb'"), ("$$;--", "'$$;--'"),
+    ("", "''"), ("x", "'x'"), ("o'clock", "'o''clock'"), ("a\\b", " E'a\\\\b'"), ("\\'", " E'\\\\'''"),
+    ("a\nb", "'a\nb'"), ("$$;--", "'$$;--'"),
 ])
 def test_string_constants(value: str, quoted: str) -> None:
     assert literal(value) == quoted
 
 
 def parse_conninfo(text: str) -> dict[str, str]:
-    """libpq's rules (conninfo_parse)."""
+    """The rules of libpq (conninfo_parse)."""
     pairs = {}
     position = 0
     while position < len(text):
@@ -53,7 +55,8 @@ def test_a_connection_string_comes_back(database: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("database", "text"), [
-    ("shop", "dbname=shop"), ("", "dbname=''"), ("a b", "dbname='a b'"), ("shop\n", "dbname='shop\n'"), ("größe", "dbname='größe'"),
+    ("shop", "dbname=shop"), ("", "dbname=''"), ("a b", "dbname='a b'"), ("shop\n", "dbname='shop\n'"),
+    ("größe", "dbname='größe'"),
     ("a=b", "dbname='a=b'"), ("it's\\", "dbname='it\\'s\\\\'"),
 ])
 def test_connection_strings(database: str, text: str) -> None:

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import StderrLines, classify
@@ -12,20 +14,25 @@ AT = 'psql: error: connection to server at "127.0.0.1", port 5432 failed: '
 
 @pytest.mark.parametrize(("stderr", "code"), [
     (AT + 'FATAL:  password authentication failed for user "shop"', "AUTH_FAILED"),
-    (AT + 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "shop", database "shop", no encryption', "AUTH_FAILED"),
+    (AT + 'FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "shop", database "shop", no encryption',
+     "AUTH_FAILED"),
     (AT + "fe_sendauth: no password supplied", "AUTH_FAILED"),
     (AT + 'FATAL:  role "nobody" does not exist', "AUTH_FAILED"),
     (AT + 'FATAL:  role "nobody" is not permitted to log in', "AUTH_FAILED"),
-    ('psql: error: connection to server on socket "/run/.s.PGSQL.5432" failed: FATAL:  Peer authentication failed for user "x"',
+    ('psql: error: connection to server on socket "/run/.s.PGSQL.5432" failed: '
+     'FATAL:  Peer authentication failed for user "x"',
      "AUTH_FAILED"),
-    (AT + 'FATAL:  permission denied for database "shop"\nDETAIL:  User does not have CONNECT privilege.', "AUTH_FAILED"),
+    (AT + 'FATAL:  permission denied for database "shop"\nDETAIL:  User does not have CONNECT privilege.',
+     "AUTH_FAILED"),
     (AT + 'FATAL:  database "nothing" does not exist', "DATABASE_NOT_FOUND"),
     (AT + 'FATAL:  database "shop" is not currently accepting connections', "DATABASE_NOT_FOUND"),
-    ("pg_dump: error: aborting because of server version mismatch\npg_dump: detail: server version: 18.6; pg_dump version: 15.18",
+    ("pg_dump: error: aborting because of server version mismatch\n"
+     "pg_dump: detail: server version: 18.6; pg_dump version: 15.18",
      "CLIENT_TOO_OLD"),
     ("pg_restore: error: unsupported version (1.16) in file header", "CLIENT_TOO_OLD"),
     ("pg_dump: error: could not write to output file: No space left on device", "NO_SPACE"),
-    ('pg_restore: error: COPY failed for table "t": ERROR:  could not extend file "base/1/2": No space left on device', "NO_SPACE"),
+    ('pg_restore: error: COPY failed for table "t": ERROR:  could not extend file "base/1/2": No space left on device',
+     "NO_SPACE"),
     ("pg_dump: error: invalid compression specification: this build does not support compression with zstd",
      "UNSUPPORTED_BY_CLIENT"),
     ('pg_dump: error: unrecognized compression algorithm: "foo"', "UNSUPPORTED_BY_CLIENT"),
@@ -34,7 +41,8 @@ AT = 'psql: error: connection to server at "127.0.0.1", port 5432 failed: '
      "pg_dump: detail: Query was: LOCK TABLE public.t IN ACCESS SHARE MODE", "LOCK_CONTENTION"),
     ("psql:<stdin>:1: ERROR:  canceling statement due to lock timeout", "LOCK_CONTENTION"),
     ('pg_dump: error: could not obtain lock on relation "public.t"', "LOCK_CONTENTION"),
-    (AT + "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?", "CONNECTION_FAILED"),
+    (AT + "Connection refused\n\tIs the server running on that host and accepting TCP/IP connections?",
+     "CONNECTION_FAILED"),
     (AT + "FATAL:  the database system is starting up", "CONNECTION_FAILED"),
     (AT + "FATAL:  sorry, too many clients already", "CONNECTION_FAILED"),
     ('psql: error: could not translate host name "db" to address: Name or service not known', "CONNECTION_FAILED"),
@@ -64,7 +72,7 @@ def test_lines_do_not_depend_on_the_chunks(data: bytes, cuts: list[int]) -> None
 
     edges = [0, *sorted(cuts), len(data)]
     whole = told([data])
-    assert told([data[start:end] for start, end in zip(edges, edges[1:], strict=False)]) == whole
+    assert told([data[start:end] for start, end in itertools.pairwise(edges)]) == whole
     assert whole[1] == [line for line in (raw.decode("utf-8", "replace").rstrip() for raw in data.split(b"\n")) if line]
 
 

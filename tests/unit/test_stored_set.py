@@ -147,6 +147,8 @@ def test_values_that_mean_nothing(tmp_path: Path, changes: Dict[str, Any]) -> No
     ({}, [verdict("restore", "failed")], "archive", False),
     ({}, [verdict("checksum", "failed")], "archive", False),
     ({}, [verdict("restore", "none")], "archive", True),
+    ({}, [verdict("none", "failed")], "archive", False),
+    ({}, [verdict("checksum", "failed"), verdict("restore", "none")], "archive", False),
     ({}, [verdict("restore", "failed"), verdict("checksum", "ok")], "archive", False),
     ({}, [verdict("checksum", "failed"), verdict("checksum", "ok")], "archive", True),
     ({}, [verdict("checksum", "failed"), verdict("restore", "ok")], "restore", True),
@@ -196,10 +198,10 @@ def test_two_who_add_verdicts_lose_none(tmp_path: Path) -> None:
     backup = write_set(tmp_path)
 
     def add() -> None:
-        for _ in range(25):
+        for _time in range(25):
             stored.append_verdict(backup, OK)
 
-    workers = [start(add) for _ in range(4)]
+    workers = [start(add) for _time in range(4)]
     for worker in workers:
         worker.join()
     assert len(stored.read_set(backup.path).verdicts) == 100
@@ -267,16 +269,21 @@ def plant_folder(path: str) -> None:
     touch(os.path.join(path, "2.dat"))
 
 
-@pytest.mark.parametrize("harm", [
-    os.unlink, replace_by_folder, replace_by_fifo, replace_by_link,
-    lambda path: os.truncate(path, 1000000),
-    lambda path: edit(path, os.SEEK_END, b"x"),
-    lambda path: edit(path, os.SEEK_SET, b"X"),
+@pytest.mark.parametrize(("harm", "words"), [
+    (os.unlink, "No such file"),
+    (replace_by_folder, "Not a regular file"),
+    (replace_by_fifo, "Not a regular file"),
+    (replace_by_link, ""),
+    (lambda path: os.truncate(path, 1000000), "1000000 bytes instead of 1500000"),
+    (lambda path: edit(path, os.SEEK_END, b"x"), "1500001 bytes instead of 1500000"),
+    (lambda path: edit(path, os.SEEK_SET, b"X"), "altered"),
 ])
-def test_a_harmed_file_is_named(backup: BackupSet, harm: Callable[[str], Any]) -> None:
+def test_a_harmed_file_is_named(backup: BackupSet, harm: Callable[[str], Any], words: str) -> None:
     path = os.path.join(backup.path, "database", "toc.dat")
     harm(path)
-    assert path in mismatch(backup)
+    what = mismatch(backup)
+    assert path in what
+    assert words in what
 
 
 def test_a_folder_that_became_a_link(backup: BackupSet) -> None:

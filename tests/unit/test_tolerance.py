@@ -15,7 +15,8 @@ HEAD = (
 
 @pytest.mark.parametrize("line", [
     'pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "transaction_timeout"',
-    'pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter "default_table_access_method"',
+    'pg_restore: error: could not execute query: ERROR:  '
+    'unrecognized configuration parameter "default_table_access_method"',
     "pg_restore: error: could not execute query: ERROR:  must be owner of extension plpgsql",
     'psql:<stdin>:12: ERROR:  unrecognized configuration parameter "transaction_timeout"',
 ])
@@ -55,17 +56,20 @@ def test_any_other_error_ends_it(line: str) -> None:
 
 
 @pytest.mark.parametrize(("version", "gone"), [
-    (180006, []), (170000, []), (160015, [b"transaction_timeout"]), (110022, [b"transaction_timeout", b"default_table_access_method"]),
+    (180006, []), (170000, []), (160015, [b"transaction_timeout"]),
+    (110022, [b"transaction_timeout", b"default_table_access_method"]),
 ])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_settings_that_the_server_does_not_know(version: int, gone: list[bytes], size: int) -> None:
     dump = HEAD + b"COPY public.t (a) FROM stdin;\n" + b"x" * 9000 + b"\n\\.\n"
     chunks = [dump[start:start + size] for start in range(0, len(dump), size)]
-    expected = b"".join(line for line in dump.splitlines(keepends=True) if not any(line.startswith(b"SET " + name) for name in gone))
+    lines = dump.splitlines(keepends=True)
+    expected = b"".join(line for line in lines if not any(line.startswith(b"SET " + name) for name in gone))
     assert b"".join(without_unknown_settings(chunks, server_version_num=version)) == expected
 
 
 def test_only_the_head_is_touched() -> None:
     dump = HEAD + b"-" * 5000 + b"\nSET transaction_timeout = 0;\n"
-    assert b"".join(without_unknown_settings([dump], server_version_num=150000)).endswith(b"-\nSET transaction_timeout = 0;\n")
+    rest = b"".join(without_unknown_settings([dump], server_version_num=150000))
+    assert rest.endswith(b"-\nSET transaction_timeout = 0;\n")
     assert b"".join(without_unknown_settings([], server_version_num=150000)) == b""
