@@ -250,7 +250,7 @@ class _Discovery:
             settings,
             SOURCE_OPTIONS if self.typed.password else source,
             socket=self.request.socket or (inner.host if is_socket(inner.host) else ""),
-            port=self._inner_port(server, inner, self.typed.port or outer.port),
+            port=self._inner_port(server, inner, outer),
             container=server,
         )
 
@@ -299,14 +299,13 @@ class _Discovery:
                 name, ", ".join(others) or "none"))
         return require_running(container)
 
-    @staticmethod
-    def _inner_port(container: ContainerInfo, inner: Settings, published: int) -> int:
+    def _inner_port(self, container: ContainerInfo, inner: Settings, outer: Settings) -> int:
         """The port inside the container. A published port serves only to find it; variables may repeat that one."""
-        for port in (published, inner.port):
+        for port in (self.typed.port, outer.port, inner.port):
             binding = binding_for(container, port) if port else None
             if binding:
                 return binding.container_port
-        return inner.port or _DEFAULT_PORT
+        return self.typed.port or inner.port or _DEFAULT_PORT
 
     def _read_file(self) -> Settings:
         path = self.request.credentials_file

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Mapping
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import ContainerInfo
@@ -33,11 +34,15 @@ def read_environment(environ: Mapping[str, str]) -> Settings:
 
 def read_container(container: ContainerInfo, door: EngineDoor) -> Settings:
     """A container's environment, its ``…_FILE`` secrets read inside it. Raises ``INVALID_DB_CONFIG``."""
-    return read_settings(
+    settings = read_settings(
         container.env,
         where="container {0}".format(container.name),
         read_file=lambda path: door.read_file(container, path),
     )
+    if settings.password and not settings.user:
+        # The image's default: the password is this role's, and is not to be tried for another.
+        return replace(settings, user="postgres")
+    return settings
 
 
 def read_file(path: str) -> Settings:

@@ -25,6 +25,7 @@ from ansible_collections.pgfleet.backup.tests.support.modules import run_module
 from ansible_collections.pgfleet.backup.tests.support.shop import create_shop
 
 CLIENT_TOOLS = ("pg_dump", "pg_dumpall", "pg_restore", "psql", "vacuumdb", "pg_isready", "createdb", "dropdb")
+SCHEMA = "Ärger & Co"  # of the shop
 FORMATS = ("custom", "directory", "plain", "tar")
 
 
@@ -126,7 +127,7 @@ def test_no_tool_of_the_host_touches_a_container_s_database(
     run("pg_restore", strategy="create", target_database=f"{database} 2")
     run("pg_restore", strategy="drill")
     if kind != "plain":
-        run("pg_restore", strategy="in_place", confirm=database)
+        run("pg_restore", strategy="in_place", confirm=database, schemas=[SCHEMA])
     run("pg_backup_info", verify="archive", discover=True, mode="in_container")
     assert traps.sprung == []
     for name in (database, f"{database} 2"):
@@ -168,7 +169,7 @@ def test_an_external_server_needs_no_engine(
         ("pg_backup_info", {"verify": "archive"}),
     ]
     if kind != "plain":
-        runs.append(("pg_restore", {"strategy": "in_place", "confirm": database}))
+        runs.append(("pg_restore", {"strategy": "in_place", "confirm": database, "schemas": [SCHEMA]}))
     with docker_engine.watch_execs() as watch:
         for module, options in runs:
             result = run_module(module, {**wish, **options}, env=env).succeeded()

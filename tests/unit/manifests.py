@@ -76,7 +76,7 @@ def make_manifest(**changes: Any) -> Dict[str, Any]:
             "icu_rules": None,
             "tablespace": "pg_default",
             "connection_limit": -1,
-            "acl": ["=Tc/shop", "shop=CTc/shop"],
+            "acl": [{"grantor": "shop", "grantee": None, "privilege": "CONNECT", "grantable": False}],
             "comment": None,
             "settings": [{"role": None, "setting": "work_mem=64MB"}],
             "security_labels": [{"provider": "selinux", "label": "unconfined_u"}],

@@ -339,6 +339,18 @@ def test_another_container_that_is_stopped_or_elsewhere(host: Host) -> None:
     assert host.discover(container="app").mode == "external"
 
 
+def test_a_typed_port_that_is_not_published_is_the_one_inside(host: Host) -> None:
+    host.runs(container("db", env={"PGDATA": "/x"}, ports=published(55432)))
+    assert host.discover(container="db", login_port="55432").port == 5432
+    assert host.discover(container="db", login_port="6000").port == 6000
+
+
+def test_a_password_without_a_user_is_the_default_users(host: Host) -> None:
+    host.runs(container("db", env={"PGDATA": "/x", "POSTGRES_PASSWORD": "of-postgres"}))
+    assert host.discover(container="db").password == "of-postgres"
+    assert host.discover(container="db", login_user="shop").password == ""
+
+
 @pytest.mark.parametrize(("inner_host", "socket"), [
     ("localhost", ""), ("127.0.0.1", ""), ("/run/pg", "/run/pg"), ("db", ""),
 ])

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restores after restores: going back and forth, and backups that hold only a part, must never cost the database."""
+
+from __future__ import annotations
+
+from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
+
+
+def _comment(local: Local, database: str) -> list[str]:
+    return local.server.sql(
+        "postgres", f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{database}'"
+    )
+
+
+def test_a_database_that_was_renamed_back_is_never_dropped(local: Local, database: str) -> None:
+    local.server.sql("postgres", f"COMMENT ON DATABASE {quoted(database)} IS 'the shop'")
+    local.back_up(database)
+    previous = local.restore(database=database, confirm=database).succeeded()["restore"]["previous_database"]
+    local.server.sql("postgres", (
+        f"ALTER DATABASE {quoted(database)} RENAME TO {quoted(database + '_bad')};"
+        f"ALTER DATABASE {quoted(previous)} RENAME TO {quoted(database)};"
+        f"ALTER DATABASE {quoted(database)} WITH ALLOW_CONNECTIONS true;"
+    ))
+    # Its comment still says that it was replaced once; that is neither backed up nor taken for the truth.
+    entry = local.back_up(database)
+    assert entry["database_properties"]["comment"] == "the shop"
+    again = local.restore(database=database, confirm=database, keep_previous=1).succeeded()
+    assert not [line for line in again["log"] if line.startswith("Dropped")]
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    assert _comment(local, database) == ["the shop"]
+    third = local.restore(database=database, confirm=database, keep_previous=0).succeeded()
+    assert third["restore"]["previous_database"] is None
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    assert not [name for name in local.databases() if name.startswith(database + "__before_")]
+
+
+def test_a_set_of_a_part_is_not_swapped_in_for_the_whole(local: Local, database: str) -> None:
+    part = local.back_up(database, schema_only=True)
+    refused = local.restore(database=database, backup=part["id"], confirm=database)
+    assert "only a part" in refused.failed_with("INVALID_BACKUP_FORMAT")["msg"]
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    # Beside it, it may be restored.
+    local.restore(database=database, backup=part["id"], target_database=database + "_part",
+                  strategy="create").succeeded()
+    assert local.server.sql(database + "_part", "SELECT count(*) FROM t") == ["0"]
+
+
+def test_a_drill_of_a_part_is_refused_and_leaves_the_set_its_good_name(local: Local, database: str) -> None:
+    local.back_up(database)
+    local.restore(database=database, strategy="drill", tables=["t"]).failed_with("INVALID_DB_CONFIG")
+    assert local.info(database=database).succeeded()["backups"][0]["verified"] is True
