@@ -73,12 +73,16 @@ def identify(path: str) -> Dump:
     raise _not_a_dump(path, "its content is of no format that pg_dump writes")
 
 
-def scan(executor: PgExecutor, dump: Dump) -> Fingerprint:
-    """Read a dump to its end by the executor's own tools and count what it holds. Raises ``VERIFY_FAILED``."""
+def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
+    """Read a dump to its end by the executor's own tools and count what it holds. Raises ``VERIFY_FAILED``.
+
+    ``checksummed``: its bytes are known to be those that were written.
+    """
     if dump.format == "plain":
         return _scan_plain(dump)
     if dump.format == "directory":
-        _check_large_object_members(dump.path)
+        if not checksummed:
+            _check_large_object_members(executor, dump.path)
         with executor.readable(dump.path) as place:
             return scan_staged(executor, place, _require_toc(dump))
     return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=dump.chunks())
@@ -161,13 +165,20 @@ def _wanted_members(archive: tarfile.TarFile, toc: Toc) -> Set[str]:
     return wanted
 
 
-def _check_large_object_members(folder: str) -> None:
+def _check_large_object_members(executor: PgExecutor, folder: str) -> None:
     """Large objects have no end mark in an archive's text, so their members are decoded to their own end."""
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         if name.startswith("blob") and os.path.isfile(path) and compression_of(path) != "none":
-            for _chunk in decoded(path):
-                pass
+            try:
+                for _chunk in decoded(path):
+                    pass
+            except BackupError as error:
+                if error.code != "UNSUPPORTED_BY_CLIENT":
+                    raise
+                # pg_restore itself can read them; only this extra proof cannot be had.
+                executor.log.add_warning("large objects are not checked to their end: {0}".format(error.what))
+                return
 
 
 def _require_toc(dump: Dump) -> Toc:

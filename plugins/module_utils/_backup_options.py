@@ -58,7 +58,9 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
     compression = parse_compression(str(params.get("compression") or ""))
     if params["format"] == "tar" and compression not in (None, Compression("none")):
         raise BackupError(
-            "UNSUPPORTED_BY_CLIENT", "pg_dump cannot compress the tar format", hint="Use another format to compress."
+            "UNSUPPORTED_BY_CLIENT",
+            "compression={0}: pg_dump cannot compress the tar format".format(compression),
+            hint="Use another format to compress.",
         )
     if params.get("all_databases") and params.get("database"):
         raise BackupError("INVALID_DB_CONFIG", "database and all_databases contradict each other")

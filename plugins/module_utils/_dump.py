@@ -95,7 +95,7 @@ def write_dump(
     fingerprint, seconds = None, 0.0
     if scanned:
         started = time.monotonic()
-        fingerprint = scan(executor, identify(os.path.join(partial.path, name)))
+        fingerprint = scan(executor, identify(os.path.join(partial.path, name)), checksummed=True)
         seconds = time.monotonic() - started
     return Dumped(plan, executor.transport, fingerprint, result.seconds, seconds)
 

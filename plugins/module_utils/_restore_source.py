@@ -66,7 +66,7 @@ class Source(NamedTuple):
 
     def validate(self, executor: PgExecutor) -> Fingerprint:
         """Read the dump to its end. What the manifest counted must be found again. Raises ``VERIFY_FAILED``."""
-        fingerprint = scan(executor, self.dump)
+        fingerprint = scan(executor, self.dump, checksummed=self.backup is not None)
         recorded = self.manifest.get("fingerprint")
         if recorded and recorded["tables"] != fingerprint.tables:
             raise BackupError("VERIFY_FAILED", "{0} does not hold the rows that its manifest counted".format(
