@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from datetime import datetime, timedelta, timezone
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import (
@@ -33,6 +35,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    GLOBALS,
     GLOBALS_FILE,
     database_dir,
     default_credentials_file,
@@ -75,10 +78,11 @@ def back_up(
     if check:
         result["changed"] = any(not item["fresh"] for item in result["plan"]["databases"])
         return
+    os.umask(0o077)  # pg_dump writes files of its own; a hostile umask must neither open nor lock them
     ensure_backup_dir(options.backup_dir)
-    for database in databases:
+    for database, work in _work(session, options, instance, databases, result["pruned"]):
         try:
-            result["backups"].append(back_up_database(session, options, instance, database, pruned=result["pruned"]))
+            result["backups"].append(work())
         except BackupError as error:
             msg = run.redactor(error.msg)
             run.log.add("{0}: {1}".format(database, msg))
@@ -87,12 +91,20 @@ def back_up(
             )
             if not options.all_databases or error.code == "INTERRUPTED":
                 raise
-    if options.all_databases and options.include_globals:
-        result["backups"].append(back_up_globals(session, options, instance, pruned=result["pruned"]))
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
     _persist_credentials(session, params, options)
     if result["failed_databases"]:
         raise _some_failed(result["failed_databases"], len(databases))
+
+
+def _work(
+    session: Session, options: BackupOptions, instance: str, databases: List[str], pruned: List[str]
+) -> Iterator[Tuple[str, Callable[[], Dict[str, Any]]]]:
+    """Each thing to back up with its name: the databases, and with all of them the cluster's globals."""
+    for database in databases:
+        yield database, functools.partial(back_up_database, session, options, instance, database, pruned=pruned)
+    if options.all_databases and options.include_globals:
+        yield GLOBALS, functools.partial(back_up_globals, session, options, instance, pruned=pruned)
 
 
 def back_up_database(
@@ -115,7 +127,8 @@ def back_up_database(
             if options.verify == "restore":
                 published = drill_into_verdict(session, published, jobs=options.jobs)
         log.add("{0}: published {1}".format(database, published.path))
-        removed = prune(sets + [published], options.retention, _now())
+        # What was not proven makes nothing else dispensable.
+        removed = prune(sets + [published], options.retention, _now()) if published.verified else []
         for path in removed:
             log.add("Retention removed {0}".format(path))
         pruned.extend(removed)

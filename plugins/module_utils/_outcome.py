@@ -88,7 +88,7 @@ def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: E
 
 def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
     returned = dict({"changed": False}, **result)
-    returned["context"] = dict(dict.fromkeys(_CONTEXT_KEYS), **result.get("context", {}))
+    returned["context"] = {**dict.fromkeys(_CONTEXT_KEYS), "engine_client": "none", **result.get("context", {})}
     if module._diff and returned.get("plan"):  # noqa: SLF001
         returned["diff"] = plan_diff(returned["plan"])
     _protect(module, run, returned)

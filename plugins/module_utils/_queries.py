@@ -13,6 +13,7 @@ from typing import Iterable
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 
 __all__ = [
+    "ATTACHED_INDEXES",
     "DATABASE",
     "DATABASES",
     "EXTENSION_NAMES",
@@ -53,6 +54,11 @@ ROLE_NAMES = "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_
 TABLESPACE_NAMES = "SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace;"
 
 EXTENSION_NAMES = "SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions;"
+
+# Indexes of partitions that belong to an index of the partitioned table.
+ATTACHED_INDEXES = """
+SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind IN ('i', 'I');
+"""
 
 # Everything about the connected database that an archive does not hold unless it is restored with --create,
 # and what a restore elsewhere will need to find.

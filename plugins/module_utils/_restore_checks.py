@@ -24,6 +24,7 @@ def check_restore(
         _existence(options, target, state),
         _completeness(options, source, state),
         _format(options, source),
+        _partitions(session, options, source, target, state),
         _client(session, source),
         _roles(session, options, source),
         _places(session, options, source),
@@ -91,6 +92,23 @@ def _format(options: RestoreOptions, source: Source) -> Optional[BackupError]:
             "INVALID_BACKUP_FORMAT", "nothing can be left out of a plain dump: it is restored as it is",
             hint="Remove schemas, tables, no_owner, no_privileges and session_role, or use an archive.")
     return None
+
+
+def _partitions(
+    session: Session, options: RestoreOptions, source: Source, target: str, state: Optional[Mapping[str, Any]]
+) -> Optional[BackupError]:
+    """``pg_restore --clean`` drops a partition's index by itself, which PostgreSQL refuses while it is attached."""
+    if options.strategy != "in_place" or options.partial or state is None or source.dump.toc is None:
+        return None
+    if "INDEX ATTACH" not in source.dump.toc.counts():
+        return None
+    if not int(session.executor.query(_queries.ATTACHED_INDEXES, database=target)):
+        return None
+    return BackupError(
+        "INCOMPATIBLE_TARGET",
+        "{0} has partitioned tables with indexes, and pg_restore cannot replace those in place".format(target),
+        hint="Use strategy=swap; or where no database may be created, drop the partitioned tables first.",
+    )
 
 
 def _client(session: Session, source: Source) -> Optional[BackupError]:

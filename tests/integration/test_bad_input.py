@@ -246,7 +246,7 @@ def test_a_compression_that_this_client_was_built_without(
 ) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, compression=compression, format=format_)
-    _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression.split(":", maxsplit=1)[0], hint="gzip")
+    _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression.split(":", maxsplit=1)[0], hint="Use")
 
 
 def test_an_unknown_format(local: Local, database: str) -> None:
