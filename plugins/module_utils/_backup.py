@@ -92,9 +92,9 @@ def back_up(
             if not options.all_databases or error.code == "INTERRUPTED":
                 raise
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
-    _persist_credentials(session, params, options)
     if result["failed_databases"]:
-        raise _some_failed(result["failed_databases"], len(databases))
+        raise _some_failed(result["failed_databases"], len(result["backups"]))
+    _persist_credentials(session, params, options)
 
 
 def _work(
@@ -225,12 +225,15 @@ def _persist_credentials(session: Session, params: Mapping[str, Any], options: B
     session.executor.log.add("Kept the credentials in {0}".format(path))
 
 
-def _some_failed(failed: List[Dict[str, Any]], total: int) -> BackupError:
+def _some_failed(failed: List[Dict[str, Any]], succeeded: int) -> BackupError:
     codes = {item["code"] for item in failed}
     return BackupError(
         codes.pop() if len(codes) == 1 else "BACKUP_FAILED",
-        "{0} of {1} databases failed: {2}".format(
-            len(failed), total, "; ".join("{0} ({1})".format(item["database"], item["msg"]) for item in failed)),
+        "{0} of {1} backups failed: {2}".format(
+            len(failed),
+            len(failed) + succeeded,
+            "; ".join("{0} ({1})".format(item["database"], item["msg"]) for item in failed),
+        ),
         retryable=all(item["retryable"] for item in failed),
     )
 
