@@ -89,7 +89,7 @@ def back_up(
             result["failed_databases"].append(
                 {"database": database, "code": error.code, "msg": msg, "retryable": error.retryable}
             )
-            if not options.all_databases or error.code == "INTERRUPTED":
+            if not options.all_databases:
                 raise
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
     if result["failed_databases"]:

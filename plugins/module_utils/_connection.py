@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
-from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER, DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo
 
 __all__ = ["connection_args", "connection_env", "plain_env"]
@@ -15,7 +15,7 @@ _CONNECT_SECONDS = "15"
 # Notices a dead client while a query runs, so that a killed run leaves no session behind (PostgreSQL 14 on).
 _CHECK_INTERVAL = "-c client_connection_check_interval=5s"
 _CHECK_INTERVAL_SINCE = 140000
-_OPTIONAL = ("PGPASSWORD", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
+_OPTIONAL = ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 
 
 def connection_args(context: DbContext, database: Optional[str]) -> List[str]:
@@ -30,20 +30,22 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
     env = {
         **plain_env(application_name),
         "PGHOST": context.socket or context.host,
-        "PGHOSTADDR": "",
         "PGPORT": str(context.port),
         "PGUSER": context.user,
         "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
         "PGOPTIONS": _CHECK_INTERVAL if context.server_version_num >= _CHECK_INTERVAL_SINCE else "",
         "PGPASSWORD": context.password,
+        "PGTARGETSESSIONATTRS": "any",
         "PGSSLMODE": context.tls.sslmode,
-        "PGSSLROOTCERT": context.tls.ca_cert,
-        "PGSSLCERT": context.tls.cert,
-        "PGSSLKEY": context.tls.key,
+        # Files of the managed host; inside a container there are none of these names.
+        "PGSSLROOTCERT": "" if context.mode == IN_CONTAINER else context.tls.ca_cert,
+        "PGSSLCERT": "" if context.mode == IN_CONTAINER else context.tls.cert,
+        "PGSSLKEY": "" if context.mode == IN_CONTAINER else context.tls.key,
     }
     return {name: value for name, value in env.items() if value or name not in _OPTIONAL}
 
 
 def plain_env(application_name: str) -> Dict[str, str]:
     """For tools that connect to nothing, and so have no business with the password. The name marks them as ours."""
-    return {"LC_ALL": "C", "PGAPPNAME": application_name}
+    # An inherited address would lead even there where a tool was told to go nowhere.
+    return {"LC_ALL": "C", "PGAPPNAME": application_name, "PGHOSTADDR": ""}

@@ -182,7 +182,8 @@ class _Discovery:
     def _file(self) -> Tuple[Optional[DbContext], str]:
         path = self.request.credentials_file
         settings = self._read_file()
-        if self.pending and self.pending.code == "CONTAINER_AMBIGUOUS" and not settings.container:
+        ambiguous = self.pending is not None and self.pending.code == "CONTAINER_AMBIGUOUS"
+        if self.pending and ambiguous and not settings.container and self.request.mode != EXTERNAL:
             raise self.pending  # several are running, and the file names none of them: it may mean yet another server
         if settings.host and not is_local_host(settings.host):
             mode = LOCAL if is_socket(settings.host) else EXTERNAL
@@ -209,7 +210,8 @@ class _Discovery:
     def _direct(self, mode: str) -> DbContext:
         """A server that the options name outright; the environment fills what they leave open, for the same server."""
         settings = read_environment(self.environ)
-        if settings.host and settings.host != self.typed.host:
+        both_here = is_local_host(settings.host) and is_local_host(self.typed.host) and not self.request.socket
+        if settings.host and settings.host != self.typed.host and not both_here:
             settings = _NOTHING
         return self._settle(mode, settings, SOURCE_OPTIONS)
 
@@ -241,6 +243,12 @@ class _Discovery:
             if server.id != container.id:
                 own = read_container(server, self.door)
                 inner = replace(inner.filled_from(own), host="", port=inner.port or own.port)
+        if server.env.get("PGSERVICE"):
+            raise BackupError(
+                "INVALID_DB_CONFIG", "container {0} sets PGSERVICE, which would lead its tools elsewhere".format(
+                    server.name),
+                hint="Remove PGSERVICE from the container's environment.",
+            )
         source = SOURCE_ENV if outer is self.environment and outer is not _NOTHING else SOURCE_CONTAINER
         settings = self.typed.filled_from(outer).filled_from(inner)
         if not (settings.user and settings.password):
@@ -282,8 +290,9 @@ class _Discovery:
         )
 
     def _find_container(self) -> Tuple[Optional[ContainerInfo], str]:
-        if self.typed.container:
-            return self._named_container(self.typed.container), "{0} was named".format(self.typed.container)
+        named = self.typed.container or self.environment.container
+        if named:
+            return self._named_container(named), "{0} was named".format(named)
         return choose_container(
             self.door.open().containers(),
             host_port=self.typed.port or self.environment.port,
@@ -305,7 +314,9 @@ class _Discovery:
             binding = binding_for(container, port) if port else None
             if binding:
                 return binding.container_port
-        return self.typed.port or inner.port or _DEFAULT_PORT
+        # The persisted file keeps the port inside; the environment's is one to be found by.
+        kept = 0 if outer is self.environment else outer.port
+        return self.typed.port or kept or inner.port or _DEFAULT_PORT
 
     def _read_file(self) -> Settings:
         path = self.request.credentials_file

@@ -171,7 +171,8 @@ def _supports(executor: PgExecutor, compression: Compression) -> Optional[str]:
     if executor.client.major < _ZSTD_SINCE:
         return "it is older than version {0}".format(_ZSTD_SINCE)
     result = executor.run(
-        "pg_dump", ["-w", "-h", "/nonexistent", "-F", "c", "-Z", str(compression)], check=False, timeout=60.0
+        "pg_dump", ["-w", "-h", "/nonexistent", "-F", "c", "-Z", str(compression)], check=False, timeout=60.0,
+        on_stdout=lambda _chunk: None,
     )
     refusals = [line for line in result.stderr.splitlines() if "compression" in line]
     return refusals[0] if refusals else None

@@ -103,7 +103,7 @@ def open_engine(docker_host: str = "", *, environ: Mapping[str, str]) -> Engine:
         if engine:
             return engine
     if docker:
-        return CliEngine.open(docker, host="" if address == "unix://" + DOCKER_SOCKET else address, environ=environ)
+        return CliEngine.open(docker, host=chosen or _unusual(address), environ=environ)
     if podman:
         return CliEngine.open(podman, host=chosen, environ=environ)
     raise BackupError(
@@ -114,6 +114,11 @@ def open_engine(docker_host: str = "", *, environ: Mapping[str, str]) -> Engine:
 
 def _url(host: str) -> str:
     return "unix://" + host if host.startswith("/") else host
+
+
+def _unusual(address: str) -> str:
+    """An address that the command would not take by itself; where it is the usual one, its contexts may know better."""
+    return "" if address == "unix://" + DOCKER_SOCKET else address
 
 
 def _over_tls(address: str, environ: Mapping[str, str]) -> bool:

@@ -46,6 +46,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import Stde
 
 __all__ = ["PgExecutor", "ToolResult"]
 
+_QUERY_SECONDS = 300.0
 _QUERY_BYTES = 256 * 1024 * 1024
 
 
@@ -119,7 +120,7 @@ class PgExecutor(ABC):
 
     @abstractmethod
     def staging_room(self) -> Optional[int]:
-        """Free bytes where :meth:`writable` stages, or None when it stages nowhere or cannot tell."""
+        """Free bytes where :meth:`writable` stages, 0 where it cannot; None when it stages nowhere."""
 
     # Running.
 
@@ -190,8 +191,11 @@ class PgExecutor(ABC):
         raise BackupError(code, "{0} {1} exited with status {2}: {3}".format(
             tool, self._where(), result.status, _first_error(result.stderr)))
 
-    def query(self, sql: str, *, database: str, timeout: Optional[float] = None) -> str:
-        """Run SQL by ``psql`` and return what it prints, without alignment or headers."""
+    def query(self, sql: str, *, database: str, timeout: Optional[float] = _QUERY_SECONDS) -> str:
+        """Run SQL by ``psql`` and return what it prints, without alignment or headers.
+
+        ``timeout`` None is for what may rightly take as long as it takes.
+        """
         args = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         result = self.run(
             "psql", args, database=database, source=[sql.encode("utf-8")], env={"PGCLIENTENCODING": "UTF8"},
@@ -199,9 +203,9 @@ class PgExecutor(ABC):
         )
         return result.stdout.decode("utf-8", "replace").rstrip("\n")
 
-    def query_json(self, sql: str, *, database: str) -> Any:
+    def query_json(self, sql: str, *, database: str, timeout: Optional[float] = _QUERY_SECONDS) -> Any:
         """Run a query that returns one JSON value."""
-        text = self.query(sql, database=database)
+        text = self.query(sql, database=database, timeout=timeout)
         return json.loads(text) if text else None
 
     @contextmanager

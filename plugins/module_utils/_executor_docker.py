@@ -33,6 +33,8 @@ for p in /proc/[0-9]*; do
 done
 echo "$n"
 """
+# What staging needs: tar, a folder ($1) to write in, and its free space in blocks of 1024 bytes.
+_ROOM_SCRIPT = 'command -v tar >/dev/null && [ -w "$1" ] && df -Pk "$1"'
 
 
 class DockerPGExecutor(PgExecutor):
@@ -87,7 +89,8 @@ class DockerPGExecutor(PgExecutor):
 
     def _gone(self, process: ToolProcess, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
-        while self._signalled("0"):
+        # An image without the programs of the script finds nobody; the engine knows the tool itself all the same.
+        while not process.ended() or self._signalled("0"):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.1)
@@ -100,11 +103,12 @@ class DockerPGExecutor(PgExecutor):
         return self.run("cat", [path]).stdout
 
     def staging_room(self) -> Optional[int]:
+        found = self.run("sh", ["-c", _ROOM_SCRIPT, "sh", _STAGING], check=False, timeout=60.0)
+        fields = found.stdout.decode("utf-8", "replace").split("\n")[-2:-1]
         try:
-            lines = self.run_plain(["df", "-Pk", _STAGING]).splitlines()
-            return int(lines[-1].split()[3]) * 1024
-        except (BackupError, ValueError, IndexError):
-            return None
+            return int(fields[0].split()[3]) * 1024 if found.status == 0 else 0
+        except (ValueError, IndexError):
+            return 0  # nothing can be staged there, or not be brought over
 
     @contextmanager
     def readable(self, path: str) -> Iterator[str]:
@@ -150,7 +154,7 @@ class DockerPGExecutor(PgExecutor):
                             member.name))
                     receive(name, iter(lambda file=content: file.read(1 << 20), b""))  # type: ignore[misc]
             reader.drain()
-            status = process.wait()
+            status = process.wait(self._deadline())
         except (StreamBroken, tarfile.TarError) as error:
             raise BackupError(self.failure, "copying the dump out of the container broke off: {0}".format(error),
                               retryable=True) from error

@@ -37,6 +37,7 @@ def new_database(session: Session, name: str, properties: Optional[Mapping[str, 
     executor.query(
         create_statement(name, properties, server_major=session.context.server_major),
         database=session.maintenance_db,
+        timeout=None,
     )
     try:
         yield
@@ -52,7 +53,9 @@ def new_database(session: Session, name: str, properties: Optional[Mapping[str, 
 def drop_database(session: Session, name: str) -> None:
     """Drop a database that is ours to drop, whoever is still connected."""
     force = " WITH (FORCE)" if session.context.server_version_num >= _FORCE_SINCE else ""
-    session.executor.query("DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db)
+    session.executor.query(
+        "DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db, timeout=None
+    )
 
 
 def fill(
@@ -64,7 +67,8 @@ def fill(
     tolerance = Tolerance()
     started = time.monotonic()
     if dump.format == "plain":
-        args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"] + (["-1"] if in_one_transaction else [])
+        # Never with -1: psql takes a cut stream for its end, and would commit half of it.
+        args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         source = without_unknown_settings(dump.chunks(), server_version_num=session.context.server_version_num)
         executor.run(
             "psql", args, database=database, source=source, on_stdout=_ignore, on_line=tolerance, announce=True
@@ -109,7 +113,7 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
     Returns what was compared. Raises ``VERIFY_FAILED`` naming the first difference.
     """
     executor = session.executor
-    rows = executor.query_json(_queries.row_counts(sorted(fingerprint.tables)), database=database)
+    rows = executor.query_json(_queries.row_counts(sorted(fingerprint.tables)), database=database, timeout=None)
     for table, expected in sorted(fingerprint.tables.items()):
         if rows.get(table) != expected:
             raise BackupError("VERIFY_FAILED", "table {0} has {1} rows after the restore, and {2} in the backup".format(

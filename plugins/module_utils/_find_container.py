@@ -107,7 +107,7 @@ def choose_container(
 def _serves(container: ContainerInfo, port: int) -> bool:
     """Whether the server inside listens on ``port`` itself, so that naming it does not contradict the container."""
     inside = container.exposed + tuple(binding.container_port for binding in container.ports)
-    return port == int(container.env.get("PGPORT") or 5432) or port in inside
+    return str(port) == (container.env.get("PGPORT") or "5432") or port in inside
 
 
 def _only(

@@ -24,6 +24,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import 
 
 __all__ = ["look"]
 
+_ABOUT_A_SERVER = ("PG", "POSTGRES", "DATABASE_URL")
+
 
 def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result: Dict[str, Any]) -> None:
     """Fill ``result`` with ``backups``, ``summary``, ``problems`` and ``servers``. Changes nothing."""
@@ -107,21 +109,22 @@ def _servers(
     # Where discovery came to no server there is none to list; the module's context has the trace.
     servers = [meant] if meant["context"].get("mode") else []
     seen = {(meant["context"].get("container") or {}).get("id")}
-    for name, identity in _containers(params, env):
+    for identity in _containers(params, env):
         if identity not in seen:
-            other = dict(_without_target(params), container=name, mode="in_container")
-            # The task's environment speaks of the server that is meant, not of this one.
-            servers.append(_server(other, {"PATH": env.get("PATH", "")}, run=run))
+            other = dict(_without_target(params), container=identity, mode="in_container")
+            # What the task's environment says of a server is about the one that is meant, not about this one.
+            elsewhere = {key: value for key, value in env.items() if not key.startswith(_ABOUT_A_SERVER)}
+            servers.append(_server(other, elsewhere, run=run))
     return servers
 
 
-def _containers(params: Mapping[str, Any], env: Mapping[str, str]) -> List[Any]:
+def _containers(params: Mapping[str, Any], env: Mapping[str, str]) -> List[str]:
     try:
         engine = EngineDoor(str(params.get("docker_host") or ""), env).open()
     except BackupError:
         return []  # the trace of the first server says so
     return [
-        (container.name, container.id)
+        container.id
         for container in engine.containers() if container.running and is_postgres_server(container)
     ]
 

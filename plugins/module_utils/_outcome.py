@@ -37,19 +37,25 @@ def new_run(failure_code: str) -> Run:
     return Run(new_set_id(datetime.now(timezone.utc)), RunLog(redactor), redactor, failure_code)
 
 
+class _Interrupted(BaseException):
+    """On its way to the frame: no handler of failures may take it for one, and go on."""
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn SIGTERM, SIGINT and SIGHUP into an exception, so that everything begun is ended and removed."""
+    """Turn SIGTERM, SIGINT and SIGHUP into ``INTERRUPTED``, once everything begun is ended and removed."""
     caught = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def interrupt(number: int, _frame: object) -> None:
         for each in caught:
             signal.signal(each, signal.SIG_IGN)  # a second one must not disturb the cleaning up
-        raise BackupError("INTERRUPTED", "the run was ended by {0}".format(signal.Signals(number).name))
+        raise _Interrupted(signal.Signals(number).name)
 
     before = {each: signal.signal(each, interrupt) for each in caught}
     try:
         yield
+    except _Interrupted as stop:
+        raise BackupError("INTERRUPTED", "the run was ended by {0}".format(stop)) from stop
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -87,12 +87,13 @@ def open_session(
         error.result["context"] = {"engine_client": door.client, "trace": error.result.pop("trace", [])}
         raise
     run.redactor.add(context.password)
+    executor = select_executor(context, env, door=door, run=run)
     try:
-        return _connect(context, env, door=door, run=run, params=params, maintenance=maintenance)
+        return _connect(executor, door=door, run=run, params=params, maintenance=maintenance)
     except BackupError as error:
         error.result.setdefault("context", dict(
-            context.describe(), executor=executor_for(context.mode), engine_client=door.client,
-            trace=list(context.describe_trace()),
+            executor.context.describe(), executor=executor.name, engine_client=door.client,
+            transport=executor.transport, trace=list(context.describe_trace()),
         ))
         raise
 
@@ -111,10 +112,9 @@ def select_executor(context: DbContext, env: Mapping[str, str], *, door: EngineD
 
 
 def _connect(
-    context: DbContext, env: Mapping[str, str], *, door: EngineDoor, run: Run, params: Mapping[str, Any],
-    maintenance: bool,
+    executor: PgExecutor, *, door: EngineDoor, run: Run, params: Mapping[str, Any], maintenance: bool
 ) -> Session:
-    executor = select_executor(context, env, door=door, run=run)
+    context = executor.context
     for warning in context.warnings:
         run.log.add_warning(warning)
     _announce(executor, run.log)
@@ -173,7 +173,9 @@ def _ways(context: DbContext) -> Iterator[DbContext]:
             yield replace(context, socket=folder)
         return
     yield context
-    yield replace(context, host="127.0.0.1")
+    networks = context.container.networks if context.container else ()
+    if networks and "host" not in networks:  # in a shared network namespace the loopback is somebody else's too
+        yield replace(context, host="127.0.0.1")
 
 
 def instance_name(context: DbContext, given: str) -> str:

@@ -22,9 +22,8 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
         "AUTH_FAILED",
         (
             "password authentication failed",
-            r"no pg_hba\.conf entry",
-            "(Peer|Ident) authentication failed",
-            "certificate authentication failed",
+            r"no pg_hba\.conf entry|pg_hba\.conf rejects",
+            r"\w+ authentication failed for user",
             "no password supplied",
             'FATAL: +role ".*" does not exist',
             'role ".*" is not permitted to log in',
@@ -35,6 +34,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
         "DATABASE_NOT_FOUND",
         ('FATAL: +database ".*" does not exist', 'FATAL: +database ".*" is not currently accepting connections'),
     ),
+    ("POOLER_REFUSED", ("unsupported startup parameter",)),
     ("CLIENT_TOO_OLD", ("server version mismatch", r"unsupported version \([0-9.]+\) in file header")),
     ("NO_SPACE", ("No space left on device", "Disk quota exceeded", "could not extend file")),
     (

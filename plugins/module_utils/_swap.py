@@ -92,7 +92,7 @@ def swap_databases(
     clear = _CLEAR_THE_WAY.format(oid=int(state["oid"]), name=literal(target))
     try:
         with executor.beside(clear, database=session.maintenance_db):
-            executor.query(rename, database=session.maintenance_db)
+            executor.query(rename, database=session.maintenance_db, timeout=None)
     except BackupError as error:
         now = executor.query_json(_queries.database_state(target), database=session.maintenance_db)
         if now is None or now["oid"] == state["oid"]:

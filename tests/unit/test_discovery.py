@@ -345,6 +345,30 @@ def test_a_typed_port_that_is_not_published_is_the_one_inside(host: Host) -> Non
     assert host.discover(container="db", login_port="6000").port == 6000
 
 
+def test_the_port_that_the_file_keeps_is_the_one_inside(host: Host) -> None:
+    host.runs(container("a"), container("b"))
+    host.persisted(POSTGRES_HOST="localhost", POSTGRES_CONTAINER="b", POSTGRES_PORT="6000")
+    assert host.discover().port == 6000
+
+
+def test_the_environment_may_name_the_container(host: Host) -> None:
+    host.runs(container("a", running=False, state="exited"), container("b"))
+    host.environ = {"POSTGRES_HOST": "localhost", "POSTGRES_CONTAINER": "a"}
+    assert host.refusal().code == "CONTAINER_NOT_RUNNING"
+
+
+def test_a_service_in_the_container_would_lead_elsewhere(host: Host) -> None:
+    host.runs(container("db", env={"PGDATA": "/x", "PGSERVICE": "other"}))
+    assert host.refusal().code == "INVALID_DB_CONFIG"
+
+
+def test_a_remote_server_in_the_file_among_several_containers(host: Host) -> None:
+    host.runs(container("a"), container("b"))
+    host.persisted(**REMOTE)
+    assert host.refusal().code == "CONTAINER_AMBIGUOUS"
+    assert host.discover(mode="external").host == "db.example.com"
+
+
 def test_a_password_without_a_user_is_the_default_users(host: Host) -> None:
     host.runs(container("db", env={"PGDATA": "/x", "POSTGRES_PASSWORD": "of-postgres"}))
     assert host.discover(container="db").password == "of-postgres"
@@ -426,7 +450,7 @@ def test_the_file_names_a_remote_host_and_the_engine_is_down(host: Host) -> None
 
 
 def test_the_file_names_one_of_several_containers(host: Host) -> None:
-    host.runs(container("a"), container("b"))
+    host.runs(container("a"), container("b", ports=published(55432)))
     host.persisted(
         POSTGRES_HOST="localhost", POSTGRES_CONTAINER="b", POSTGRES_USER="u", POSTGRES_PASSWORD="p",
         POSTGRES_PORT="55432",

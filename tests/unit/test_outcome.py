@@ -104,12 +104,13 @@ def test_failure_has_its_keys_the_trace_and_what_is_known() -> None:
     }
     assert returned["hint"]
     assert returned["failed_databases"] == ["x"]
-    assert known(returned) == RESULT["context"]
+    assert known(returned) == {"engine_client": "none", **RESULT["context"]}
     later = BackupError("AUTH_FAILED", "x", result={"context": {"user": "other"}})
-    assert known(fail(Module(), run_with(), later, dict(RESULT))) == {"user": "other"}
+    assert known(fail(Module(), run_with(), later, dict(RESULT))) == {"engine_client": "none", "user": "other"}
     nothing = fail(Module(), run_with(), error)["context"]
     assert {"mode", "executor", "engine_client", "transport", "host", "port", "socket", "database", "user", "container",
             "credential_source", "server_version", "client_version"} <= set(nothing)
+    assert nothing.pop("engine_client") == "none"
     assert set(nothing.values()) == {None}
 
 
