@@ -111,7 +111,9 @@ class CopyScanner:
         """Whether a COPY statement ends inside a quoted name, so that the next line belongs to it."""
         if self._expected is None:
             return self._announced == b"TABLE DATA" and line.count(b'"') % 2 == 1
-        return any(statement.startswith(line + b"\n") for statement in +self._expected)
+        if self._expected[line]:
+            return False
+        return any(count and statement.startswith(line + b"\n") for statement, count in self._expected.items())
 
     def _begin(self, line: bytes) -> None:
         if self._expected is None:

@@ -45,12 +45,15 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "invalid compression specification",
         ),
     ),
-    ("LOCK_CONTENTION", (
+    (
+        "LOCK_CONTENTION",
+        (
             "canceling statement due to lock timeout",
             # pg_dump's --lock-wait-timeout is a statement timeout while it locks its tables.
             r"canceling statement due to statement timeout[\s\S]*LOCK TABLE",
             "could not obtain lock",
-        )),
+        ),
+    ),
     (
         "CONNECTION_FAILED",
         (

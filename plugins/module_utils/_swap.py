@@ -116,4 +116,3 @@ def prune_previous(session: Session, target: str, keep: int) -> List[str]:
         drop_database(session, name)
         session.executor.log.add("Dropped the previous database {0}".format(name))
     return list(dropped)
-

@@ -161,7 +161,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> List[str]:
 def test_everything_is_on_the_disk_before_the_set_has_its_name(parent: str, synced: List[str]) -> None:
     partial = _backup_set.PartialSet.create(parent, SET_ID)
     above = [parent]
-    for _ in range(3):
+    for _level in range(3):
         above.insert(0, os.path.dirname(above[0]))
     assert synced == above[:-1]  # a new folder lasts by the one that names it
     os.mkdir(os.path.join(partial.path, "database"))

@@ -58,7 +58,7 @@ def test_members_that_follow_each_other(tmp_path: Path, name: str) -> None:
 def test_every_kind_of_cut_is_noticed(tmp_path: Path, name: str) -> None:
     path = tmp_path / "x"
     whole = ALL[name](b"COPY t FROM stdin;\n" * 50)
-    for length in {len(whole) - 1, len(whole) - 4, len(whole) // 2, 8}:
+    for length in (len(whole) - 1, len(whole) - 4, len(whole) // 2, 8):
         path.write_bytes(whole[:length])
         assert name in damage(path)
 

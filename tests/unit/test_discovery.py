@@ -38,7 +38,7 @@ class Host:
 
     def discover(self, database: str | None = None, **params: Any) -> DbContext:
         request = read_request(params, database=database, credentials_file=str(self.file))
-        context = discover(request, environ=self.environ, door=cast("EngineDoor", self.engine))
+        context = discover(request, environ=self.environ, door=cast(EngineDoor, self.engine))
         assert [step.step for step in context.trace] == STEPS
         assert all(step.reason for step in context.trace)
         return context

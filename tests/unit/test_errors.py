@@ -59,4 +59,4 @@ def test_what_an_error_may_replace() -> None:
 
 def test_an_unknown_code_is_a_defect() -> None:
     with pytest.raises(KeyError):
-        BackupError("NO_SUCH_CODE", "x")
+        raise BackupError("NO_SUCH_CODE", "x")

@@ -104,7 +104,7 @@ def build(executor: str, its_context: DbContext, failure: str) -> PgExecutor:
         return HostPGExecutor(
             its_context, log=log, redactor=redactor, run_id="r", failure=failure, environ=dict(os.environ))
     return DockerPGExecutor(
-        its_context, log=log, redactor=redactor, run_id="r", failure=failure, door=cast("EngineDoor", ClosedDoor()))
+        its_context, log=log, redactor=redactor, run_id="r", failure=failure, door=cast(EngineDoor, ClosedDoor()))
 
 
 def beside(executor: PgExecutor, tool: str) -> None:

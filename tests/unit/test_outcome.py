@@ -129,6 +129,7 @@ def test_a_failure_says_whether_something_was_changed(result: dict[str, Any], ch
 
 def test_any_other_exception_is_our_defect_and_keeps_secrets() -> None:
     run = run_with(LONG)
+    returned: dict[str, Any] = {}
     try:
         raise KeyError(LONG)
     except KeyError as error:

@@ -90,7 +90,7 @@ def test_the_last_lines_are_kept_and_each_is_handed_on() -> None:
 def test_an_endless_line_is_bounded() -> None:
     seen: list[str] = []
     lines = StderrLines(str, seen.append)
-    for _ in range(100):
+    for _time in range(100):
         lines.feed(b"x" * 1000)
     assert max(map(len, seen)) == 4000
     assert len(lines._pending) <= 4000

@@ -77,7 +77,7 @@ def test_a_file_that_becomes_shorter(folder: Path) -> None:
 
 def contents(reader: TarReader) -> dict[str, bytes]:
     found = {}
-    with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:
+    with tarfile.open(fileobj=cast(IO[bytes], reader), mode="r|") as archive:
         for member in archive:
             file = archive.extractfile(member) if member.isreg() else None
             if file:
