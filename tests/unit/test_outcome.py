@@ -14,7 +14,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import fai
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
 
 LONG = "correct horse"
-RESULT = {
+RESULT: dict[str, Any] = {
     "backups": [{"database": "shop", "path": "/var/lib/pgfleet/backups/shop_db/shop/1", "port": 5432, "changed": True}],
     "context": {"database": "shop", "user": "shop", "port": 5432, "trace": [{"step": "options"}]},
 }
