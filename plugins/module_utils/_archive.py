@@ -79,7 +79,7 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     ``checksummed``: its bytes are known to be those that were written.
     """
     if dump.format == "plain":
-        return _scan_plain(dump)
+        return _scan_plain(dump, foreign=not checksummed)
     if dump.format == "directory":
         if not checksummed:
             _check_large_object_members(executor, dump.path)
@@ -112,8 +112,8 @@ def _scan(
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())
 
 
-def _scan_plain(dump: Dump) -> Fingerprint:
-    scanner = CopyScanner()
+def _scan_plain(dump: Dump, *, foreign: bool) -> Fingerprint:
+    scanner = CopyScanner(foreign=foreign)
     for chunk in dump.chunks():
         scanner.feed(chunk)
     scanner.finish()

@@ -22,6 +22,8 @@ _SETVAL = re.compile(rb"^SELECT pg_catalog\.setval\('((?:[^']|'')+)', (-?[0-9]+)
 _NAME = r'(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*)(?:\.(?:"(?:[^"]|"")+"|[A-Za-z_\u0080-\U0010ffff][\w$]*))*'
 _COPY = re.compile(rb"^COPY (.+) FROM stdin;$", re.DOTALL)
 _COMMENT = re.compile(rb"^-- (?:Data for )?Name: .*; Type: (TABLE DATA|SEQUENCE SET); ")
+# psql's own commands but for those that pg_dump protects a dump with, and what pg_dump --create writes.
+_OUTSIDE = re.compile(rb"^\\(?!restrict |unrestrict )|^(?:CREATE|DROP|ALTER) DATABASE ", re.IGNORECASE)
 _TRAILER = b"-- PostgreSQL database dump complete"
 _MAX_PENDING = 512 * 1024 * 1024
 
@@ -31,10 +33,11 @@ class CopyScanner:
 
     ``expected`` holds the COPY statements of the archive's table of contents: only those begin table data, so that
     nothing in a function's body can be mistaken for one, and each must come. Without it (a plain dump) table data
-    begins at a COPY that pg_dump's own comment announces.
+    begins at a COPY that pg_dump's own comment announces. A ``foreign`` plain dump may not hold what would act outside
+    the database that it is restored into.
     """
 
-    def __init__(self, expected: Optional[Iterable[str]] = None) -> None:
+    def __init__(self, expected: Optional[Iterable[str]] = None, *, foreign: bool = False) -> None:
         self.tables: Dict[str, int] = {}
         self.sequences: Dict[str, Dict[str, object]] = {}
         self.large_objects = 0
@@ -44,6 +47,7 @@ class CopyScanner:
             if expected is None
             else Counter(statement.strip().encode("utf-8", "surrogateescape") for statement in expected)
         )
+        self._foreign = foreign
         self._pending = b""
         self._table: Optional[str] = None
         self._announced = b""  # by the last comment of pg_dump's
@@ -88,6 +92,13 @@ class CopyScanner:
 
     def _statement(self, line: bytes) -> None:
         line, self._held = self._held + line, b""
+        if self._foreign and _OUTSIDE.match(line):
+            raise BackupError(
+                "INVALID_BACKUP_FORMAT",
+                "the plain dump holds {0!r}, which would act outside the target database".format(
+                    line[:60].decode("utf-8", "replace")),
+                hint="Make the dump of one database without --create, or restore it by hand where that is meant.",
+            )
         if line.startswith(b"COPY "):
             if self._goes_on(line):
                 self._held = line + b"\n"

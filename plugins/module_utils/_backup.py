@@ -43,6 +43,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, slot
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import LEVELS
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import restore_md
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import choose, prune
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
@@ -140,7 +141,8 @@ def fresh_set(sets: List[BackupSet], options: BackupOptions, now: datetime) -> O
     if options.max_age is None:
         return None
     alike = [
-        item for item in sets if item.verified and item.kind == options.kind
+        item for item in sets if item.verified and LEVELS.index(item.level) >= LEVELS.index(options.verify)
+        and item.kind == options.kind
         and item.manifest["filters"] == options.filters.describe()
     ]
     newest = max(alike, key=lambda item: item.sequence, default=None)

@@ -46,10 +46,13 @@ class BackupOptions(NamedTuple):
     lock_wait_timeout: int
     max_concurrent: int
     persist_credentials: bool
+    safety: bool
 
     @property
     def kind(self) -> str:
-        """A set that lacks something is never the latest for a full restore."""
+        """A set that lacks something is never the latest for a full restore, nor is one of what was to be replaced."""
+        if self.safety:
+            return "safety"
         return "full" if self.filters == DumpFilters() else "filtered"
 
 
@@ -85,6 +88,7 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         max_concurrent=read_count(params, "max_concurrent"),
         persist_credentials=bool(params.get("persist_credentials")),
+        safety=bool(params.get("safety")),
     )
 
 

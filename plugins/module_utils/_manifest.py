@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-KINDS = ("full", "filtered", "globals")
+KINDS = ("full", "filtered", "globals", "safety")
 LEVELS = ("none", "checksum", "archive", "restore")  # each proves more than the one before
 RESULTS = ("ok", "failed", "none")
 STATUSES = ("ok", "suspicious")

@@ -26,7 +26,8 @@ _NAMED_COMPRESSION_SINCE = 16  # pg_dump -Z METHOD:LEVEL; before that a bare gzi
 # (drop, create, connect elsewhere), or what belongs to the dump. The last kind has options of its own, since a set that
 # lacks something must be filed as such.
 _REFUSED_LONG = (
-    "--clean", "--compress", "--create", "--data-only", "--dbname", "--enable-row-security", "--exclude-extension",
+    "--binary-upgrade", "--clean", "--column-inserts", "--inserts", "--on-conflict-do-nothing", "--rows-per-insert",
+    "--compress", "--create", "--data-only", "--dbname", "--enable-row-security", "--exclude-extension",
     "--exclude-schema", "--exclude-table", "--exclude-table-and-children", "--exclude-table-data",
     "--exclude-table-data-and-children", "--extension", "--file", "--filter", "--format", "--help", "--host",
     "--if-exists", "--jobs", "--lock-wait-timeout", "--no-blobs", "--no-data", "--no-large-objects", "--no-password",

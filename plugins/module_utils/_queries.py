@@ -8,7 +8,7 @@ lacks are simply missing from the answer.
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Container, Iterable
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 
@@ -19,6 +19,7 @@ __all__ = [
     "EXTENSION_NAMES",
     "PROBE",
     "ROLE_NAMES",
+    "SPECIAL_TABLES",
     "TABLESPACE_NAMES",
     "database_state",
     "kept_databases",
@@ -43,7 +44,7 @@ DATABASES = """
 SELECT coalesce(json_agg(json_build_object(
   'name', datname,
   'template', datistemplate,
-  'connectable', datallowconn,
+  'connectable', datallowconn AND datconnlimit <> -2,  -- -2: left by an interrupted DROP DATABASE
   'bytes', CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER')
                 THEN pg_database_size(oid) END) ORDER BY datname), '[]')
 FROM pg_database;
@@ -58,6 +59,15 @@ EXTENSION_NAMES = "SELECT coalesce(json_agg(name), '[]') FROM pg_available_exten
 # Indexes of partitions that belong to an index of the partitioned table.
 ATTACHED_INDEXES = """
 SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind IN ('i', 'I');
+"""
+
+# Tables whose rows are not simply their own: by the names that pg_dump gives them.
+SPECIAL_TABLES = """
+SET search_path = '';
+SELECT json_build_object(
+  'partitioned', (SELECT coalesce(json_agg(oid::regclass::text), '[]') FROM pg_catalog.pg_class WHERE relkind = 'p'),
+  'of_extensions', (SELECT coalesce(json_agg(objid::regclass::text), '[]') FROM pg_catalog.pg_depend
+                    WHERE classid = 'pg_catalog.pg_class'::regclass AND deptype = 'e'));
 """
 
 # Everything about the connected database that an archive does not hold unless it is restored with --create,
@@ -143,10 +153,15 @@ FROM pg_database d WHERE d.datname = {0};
 """.format(literal(name))
 
 
-def row_counts(tables: Iterable[str]) -> str:
-    """Exact rows of tables given by their quoted SQL names, counted as ``COPY`` dumps them (without children)."""
+def row_counts(tables: Iterable[str], *, with_partitions: Container[str] = ()) -> str:
+    """Exact rows of tables given by their quoted SQL names, counted as ``COPY`` dumps them (without children).
+
+    A partitioned table that was dumped by itself holds the rows of its partitions.
+    """
     counts = [
-        "SELECT {0} AS name, count(*) AS rows FROM ONLY {1}".format(literal(table), table) for table in tables
+        "SELECT {0} AS name, count(*) AS rows FROM {1}{2}".format(
+            literal(table), "" if table in with_partitions else "ONLY ", table)
+        for table in tables
     ]
     return "SELECT coalesce(json_object_agg(name, rows), '{{}}') FROM ({0}) t;".format(
         "\nUNION ALL ".join(counts or ["SELECT NULL::text AS name, 0 AS rows WHERE false"])

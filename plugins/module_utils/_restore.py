@@ -13,11 +13,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up_database
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options
+from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, new_database, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
+from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
@@ -159,6 +161,7 @@ class _Restore:
                 self.session, target=self.target, side=side, state=state, moment=moment,
                 lock_wait_timeout=self.options.lock_wait_timeout,
             )
+            self.result["changed"] = True
         self._prune_previous()
         return filled, verification
 
@@ -239,8 +242,16 @@ class _Restore:
         self.session.executor.log.add("Created missing roles: {0}".format(", ".join(missing)))
 
     def _safety_backup(self, params: Mapping[str, Any]) -> Dict[str, Any]:
-        """A backup of what is about to be replaced, beside the others, by the same code."""
+        """A backup of what is about to be replaced, by the same code: a kind of its own, which is never ``latest``.
+
+        It is filed under the server that it is of, which need not be the one that the restored backup came from.
+        """
+        ours = self.session.server["system_identifier"]
+        elsewhere = self.source.manifest.get("system_identifier", ours) != ours
+        instance = instance_name(self.session.context, "") if elsewhere else self.instance
+        check_owner(self.options.backup_dir, instance, machine_id())
         safety = read_backup_options({
+            "safety": True,
             "backup_dir": self.options.backup_dir,
             "format": "directory",
             "verify": "archive",
@@ -250,7 +261,7 @@ class _Restore:
             "lock_wait_timeout": self.options.lock_wait_timeout,
         })
         removed: List[str] = []
-        return back_up_database(self.session, safety, self.instance, self.target, pruned=removed)
+        return back_up_database(self.session, safety, instance, self.target, pruned=removed)
 
 
 def _outside(session: Session, target: str) -> Session:

@@ -7,6 +7,7 @@ Only :func:`prune` touches the disk.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,9 +101,11 @@ def choose(
     time. Only verified sets fill the rules. The newest verified set is always kept, and so is every unverified one
     that is newer, or all of them while there is no verified one.
     """
-    series: Dict[Tuple[str, str, str], List[BackupSet]] = {}
+    series: Dict[Tuple[str, str, str, str], List[BackupSet]] = {}
     for item in sorted(sets, key=lambda item: (item.instance, item.database, item.kind, item.sequence, item.id)):
-        series.setdefault((item.instance, item.database, item.kind), []).append(item)
+        # A set of some tables does not stand in for one of others.
+        filters = json.dumps(item.manifest["filters"], sort_keys=True)
+        series.setdefault((item.instance, item.database, item.kind, filters), []).append(item)
     keep: List[Tuple[BackupSet, List[str]]] = []
     remove: List[BackupSet] = []
     for items in series.values():

@@ -39,7 +39,7 @@ COMMIT;
 # Ends by itself when the name has moved on, or after a minute. The target is told by its oid: the sessions of the new
 # one are never touched. A session that we may not end is left; the rename then fails and says so.
 _CLEAR_THE_WAY = """
-DO $way$
+DO {tag}
 DECLARE
   session_pid int;
 BEGIN
@@ -57,7 +57,7 @@ BEGIN
     PERFORM pg_sleep(0.05);
   END LOOP;
 END
-$way$;
+{tag};
 """
 
 
@@ -89,12 +89,16 @@ def swap_databases(
         comment=literal("{0}{1}\n{2}".format(
             previous_marker(target), moment, without_marker(state["comment"]) or "").rstrip()),
     )
-    clear = _CLEAR_THE_WAY.format(oid=int(state["oid"]), name=literal(target))
+    tag = "$way$"
+    while tag in target:
+        tag = "$way{0}$".format(len(tag))
+    clear = _CLEAR_THE_WAY.format(oid=int(state["oid"]), name=literal(target), tag=tag)
     try:
         with executor.beside(clear, database=session.maintenance_db):
             executor.query(rename, database=session.maintenance_db, timeout=None)
     except BackupError as error:
-        now = executor.query_json(_queries.database_state(target), database=session.maintenance_db)
+        with executor.unlimited():
+            now = executor.query_json(_queries.database_state(target), database=session.maintenance_db)
         if now is None or now["oid"] == state["oid"]:
             raise
         # The connection was lost after the commit: what counts is what the server holds.

@@ -69,7 +69,7 @@ def test_one_database_that_fails_does_not_stop_the_others(fleet: Local) -> None:
     assert failed["msg"].startswith("BACKUP_FAILED: ")
     assert "permission denied for table t" in failed["msg"]
     assert "secret" in result["msg"]
-    assert "1 of 5 databases" in result["msg"]
+    assert "1 of 6 backups" in result["msg"]
     assert done.changed
     assert not result["retryable"]
     assert [path.name for path in fleet.backup_dir.glob("*/secret/*")] == [".lock"]
@@ -185,18 +185,30 @@ def test_a_young_backup_makes_a_new_one_unnecessary(local: Local, database: str)
 
 def test_retention_keeps_what_it_is_told_and_only_then(local: Local, database: str) -> None:
     first, second = local.back_up(database), local.back_up(database)
-    # Unproven sets never count towards keeping: the newest proven one stays, whatever comes after it.
+    # Unproven sets make nothing else dispensable, and never count towards keeping.
     unproven = [local.back_up(database, verify="none", retention={"keep_last": 1}) for _run in range(2)]
-    assert not Path(first["path"]).exists()
+    assert Path(first["path"]).is_dir()
     assert Path(second["path"]).is_dir()
     done = local.backup(database=database, retention={"keep_last": 2})
     [third] = done.succeeded()["backups"]
-    assert sorted(done.result["pruned"]) == sorted(item["path"] for item in unproven)
+    assert sorted(done.result["pruned"]) == sorted(item["path"] for item in [first, *unproven])
     assert [item["id"] for item in local.info().succeeded()["backups"]] == [second["id"], third["id"]]
     # A run that fails removes nothing.
     with table_locked(local.server, database):
         local.backup(database=database, lock_wait_timeout=1, retention={"keep_last": 1}).failed_with("LOCK_CONTENTION")
     assert Path(second["path"]).is_dir()
+
+
+def test_sets_of_different_parts_do_not_push_each_other_out(local: Local, database: str) -> None:
+    rows = local.back_up(database, tables=["t"], retention={"keep_last": 1})
+    local.back_up(database, schema_only=True, retention={"keep_last": 1})
+    assert Path(rows["path"]).is_dir()
+
+
+def test_max_age_asks_for_the_level_too(local: Local, database: str) -> None:
+    local.back_up(database, verify="checksum")
+    assert local.back_up(database, verify="checksum", max_age="1h")["status"] == "fresh"
+    assert local.back_up(database, verify="archive", max_age="1h")["status"] == "ok"
 
 
 def test_label_and_jobs(local: Local, database: str) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
 
 
@@ -68,3 +70,47 @@ def test_partitions_that_cannot_be_replaced_in_place_are_said_before_anything_is
     local.server.sql(database, "DROP TABLE t")
     local.restore(database=database, strategy="in_place", confirm=database).succeeded()
     assert local.server.sql(database, "SELECT count(*) FROM t") == ["2"]
+
+
+def test_a_safety_backup_is_never_the_latest(local: Local, database: str) -> None:
+    local.back_up(database)
+    local.server.sql(database, "DELETE FROM t")
+    first = local.restore(database=database, strategy="in_place", confirm=database).succeeded()
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    # Of the damage there is a set now, and it is newer.
+    local.server.sql(database, "DELETE FROM t")
+    local.restore(database=database, strategy="in_place", confirm=database).succeeded()
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    local.restore(
+        database=database, backup=first["safety_backup"], target_database=database + "_damage", strategy="create"
+    ).succeeded()
+    assert local.server.sql(database + "_damage", "SELECT count(*) FROM t") == ["0"]
+
+
+def test_a_foreign_dump_may_not_act_outside_its_target(local: Local, database: str, tmp_path: Path) -> None:
+    victim = local.create("victim")
+    for number, line in enumerate(("DROP DATABASE victim;", "\\connect victim", "\\! touch /tmp/never")):
+        dump = tmp_path / f"{number}.sql"
+        dump.write_text(f"--\n-- PostgreSQL database dump\n--\n{line}\n--\n-- PostgreSQL database dump complete\n--\n")
+        refused = local.restore(database=database, backup=str(dump), strategy="drill")
+        assert "outside" in refused.failed_with("INVALID_BACKUP_FORMAT")["msg"]
+    assert local.server.sql(victim, "SELECT count(*) FROM t") == ["3"]
+
+
+def test_a_swap_of_a_database_with_an_awkward_name_and_its_sessions(local: Local) -> None:
+    database = local.create("a$way$b")
+    local.back_up(database)
+    local.restore(database=database, confirm=database).succeeded()
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+
+
+def test_rows_that_are_not_a_tables_own_are_compared_as_they_were_dumped(local: Local) -> None:
+    database = local.create("rooted", """
+        CREATE TYPE colour AS ENUM ('red', 'blue');
+        CREATE TABLE p (c colour) PARTITION BY HASH (c);
+        CREATE TABLE p_0 PARTITION OF p FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+        INSERT INTO p VALUES ('red'), ('blue');
+    """)
+    local.back_up(database, extra_args=["--load-via-partition-root"])
+    restored = local.restore(database=database, strategy="drill").succeeded()["restore"]
+    assert restored["verification"]["rows"] == 2

@@ -45,7 +45,7 @@ def test_smuggled_switches(arg: str) -> None:
 
 
 @pytest.mark.parametrize("args", [
-    [], ["--verbose", "-v"], ["--no-owner", "-O", "-x", "-vOx"], ["--rows-per-insert=100", "--inserts"],
+    [], ["--verbose", "-v"], ["--no-owner", "-O", "-x", "-vOx"], ["--no-comments", "--disable-dollar-quoting"],
     ["--quote-all-identifiers"], ["--statistics"], ["--no-statistics"], ["-Sfoo"], ["-vSfoo"], ["-EUTF8"], ["--role=x"],
     ["--snapshot=00-1"], ["--no-sync"],
 ])
