@@ -22,6 +22,7 @@ __all__ = [
     "SPECIAL_TABLES",
     "TABLESPACE_NAMES",
     "database_state",
+    "how_many_exist",
     "kept_databases",
     "roles",
     "row_counts",
@@ -176,6 +177,11 @@ def sequence_values(sequences: Iterable[str]) -> str:
     return "SELECT coalesce(json_object_agg(name, last_value), '{{}}') FROM ({0}) s;".format(
         "\nUNION ALL ".join(values or ["SELECT NULL::text AS name, 0 AS last_value WHERE false"])
     )
+
+
+def how_many_exist(names: Iterable[str]) -> str:
+    """How many databases of these names there are."""
+    return "SELECT count(*) FROM pg_database WHERE datname IN ({0});".format(", ".join(literal(name) for name in names))
 
 
 def kept_databases(prefix: str) -> str:

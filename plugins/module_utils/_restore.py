@@ -34,9 +34,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     open_session,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
+    free_moment,
     prune_previous,
     side_name,
-    stamp,
     swap_databases,
 )
 
@@ -151,7 +151,7 @@ class _Restore:
 
     def _swap(self, state: Mapping[str, Any]) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """A side database that takes the target's name when it is complete."""
-        moment = stamp()
+        moment = free_moment(self.session, self.target)
         side = side_name(self.target, moment)
         with new_database(self.session, side, self.properties):
             filled = self._fill(side)

@@ -9,6 +9,7 @@ until A commits: whoever reconnects meanwhile waits for A's lock on the database
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timezone
 from typing import Any, List, Mapping
 
@@ -25,7 +26,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases impo
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["prune_previous", "side_name", "stamp", "swap_databases"]
+__all__ = ["free_moment", "prune_previous", "side_name", "swap_databases"]
 
 _RENAME = """
 SET lock_timeout = {lock_timeout};
@@ -61,9 +62,14 @@ END
 """
 
 
-def stamp() -> str:
-    """The moment, as the names of our databases carry it."""
-    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+def free_moment(session: Session, target: str) -> str:
+    """The moment, as the names of our databases carry it; a later one while its names are taken by another swap."""
+    while True:
+        moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        names = (side_name(target, moment), truncate_name(target, KEPT + moment))
+        if session.executor.query(_queries.how_many_exist(names), database=session.maintenance_db) == "0":
+            return moment
+        time.sleep(0.2)
 
 
 def side_name(target: str, moment: str) -> str:
