@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import functools
 import os
-from datetime import datetime, timedelta, timezone
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import (
@@ -32,6 +32,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
     write_dump,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._freshness import fresh_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
@@ -39,11 +40,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     GLOBALS_FILE,
     database_dir,
     default_credentials_file,
+    globals_dir,
     new_set_id,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, slot
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
-from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import LEVELS
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import restore_md
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import choose, prune
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
@@ -128,27 +129,11 @@ def back_up_database(
             if options.verify == "restore":
                 published = drill_into_verdict(session, published, jobs=options.jobs)
         log.add("{0}: published {1}".format(database, published.path))
-        # What was not proven makes nothing else dispensable.
-        removed = prune(sets + [published], options.retention, _now()) if published.verified else []
-        for path in removed:
-            log.add("Retention removed {0}".format(path))
-        pruned.extend(removed)
+        if published.verified:  # what was not proven makes nothing else dispensable
+            for path in prune(sets + [published], options.retention, _now()):
+                log.add("Retention removed {0}".format(path))
+                pruned.append(path)
     return dict(published.describe(), changed=True)
-
-
-def fresh_set(sets: List[BackupSet], options: BackupOptions, now: datetime) -> Optional[BackupSet]:
-    """The newest verified set of the same kind, if it is younger than ``max_age``. One from the future is not."""
-    if options.max_age is None:
-        return None
-    alike = [
-        item for item in sets if item.verified and LEVELS.index(item.level) >= LEVELS.index(options.verify)
-        and item.kind == options.kind
-        and item.manifest["filters"] == options.filters.describe()
-    ]
-    newest = max(alike, key=lambda item: item.sequence, default=None)
-    if newest is not None and timedelta(0) <= now - newest.created < options.max_age:
-        return newest
-    return None
 
 
 def _make_set(
@@ -193,8 +178,10 @@ def _databases(session: Session, options: BackupOptions) -> List[str]:
 def _plan(session: Session, options: BackupOptions, instance: str, databases: List[str]) -> Dict[str, Any]:
     """What will be done, without doing it."""
     planned = []
-    for database in databases:
-        folder = database_dir(options.backup_dir, instance, database)
+    folders = {database: database_dir(options.backup_dir, instance, database) for database in databases}
+    if options.all_databases and options.include_globals:
+        folders[GLOBALS] = globals_dir(options.backup_dir, instance)
+    for database, folder in folders.items():
         sets, _problems = sets_in(folder)
         fresh = fresh_set(sets, options, _now())
         planned.append({

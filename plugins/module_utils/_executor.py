@@ -19,7 +19,6 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NamedTuple,
     NoReturn,
     Optional,
     Sequence,
@@ -43,20 +42,17 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import StderrLines, classify
+from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import (
+    ToolResult,
+    bounded,
+    first_error,
+    ignore,
+    is_missing,
+)
 
-__all__ = ["PgExecutor", "ToolResult"]
+__all__ = ["PgExecutor"]
 
 _QUERY_SECONDS = 300.0
-_QUERY_BYTES = 256 * 1024 * 1024
-
-
-class ToolResult(NamedTuple):
-    """A finished tool: its exit status, collected stdout (empty when it was streamed), last stderr lines, seconds."""
-
-    status: int
-    stdout: bytes
-    stderr: str
-    seconds: float
 
 
 class PgExecutor(ABC):
@@ -158,7 +154,7 @@ class PgExecutor(ABC):
             status = pump(
                 process,
                 source=source,
-                on_stdout=on_stdout or _bounded(collected),
+                on_stdout=on_stdout or bounded(collected),
                 on_stderr=stderr.feed,
                 timeout=self._seconds_left(timeout),
             )
@@ -183,13 +179,13 @@ class PgExecutor(ABC):
     def fail(self, tool: str, result: ToolResult) -> NoReturn:
         """Raise what a failed tool's output means."""
         text = result.stderr + result.stdout[-2000:].decode("utf-8", "replace")
-        if result.status in (126, 127) and _is_missing(text):
+        if result.status in (126, 127) and is_missing(text):
             raise BackupError("CLIENT_NOT_FOUND", "{0} was not found {1}".format(tool, self._where()))
         for line in result.stderr.splitlines()[-15:]:
             self.log.add("{0}: {1}".format(tool, line))
         code = classify(text, default=self.failure)
         raise BackupError(code, "{0} {1} exited with status {2}: {3}".format(
-            tool, self._where(), result.status, _first_error(result.stderr)))
+            tool, self._where(), result.status, first_error(result.stderr)))
 
     def query(self, sql: str, *, database: str, timeout: Optional[float] = _QUERY_SECONDS) -> str:
         """Run SQL by ``psql`` and return what it prints, without alignment or headers.
@@ -215,7 +211,7 @@ class PgExecutor(ABC):
         process = self._begin(argv, env=self._env(database), stdin=False)
         try:
             yield
-            pump(process, source=None, on_stdout=_ignore, on_stderr=_ignore, timeout=10.0)
+            pump(process, source=None, on_stdout=ignore, on_stderr=ignore, timeout=10.0)
         except (StreamBroken, ToolTimeout):
             self._end(process)
         except BaseException:
@@ -322,33 +318,3 @@ class PgExecutor(ABC):
     @staticmethod
     def _shown(argv: Sequence[str]) -> str:
         return " ".join(shlex.quote(part) for part in argv)
-
-
-def _ignore(_chunk: bytes) -> None:
-    """For output that does not matter."""
-
-
-def _is_missing(text: str) -> bool:
-    """Whether a container engine's message says that the program does not exist there."""
-    return "executable file not found" in text or "no such file or directory" in text.lower()
-
-
-def _bounded(collected: List[bytes]) -> Callable[[bytes], None]:
-    """Collect stdout up to a bound: endless output must not fill the memory."""
-    size = 0
-
-    def collect(chunk: bytes) -> None:
-        nonlocal size
-        size += len(chunk)
-        if size > _QUERY_BYTES:
-            raise BackupError("INTERNAL_ERROR", "a tool printed more than {0} bytes".format(_QUERY_BYTES))
-        collected.append(chunk)
-
-    return collect
-
-
-def _first_error(stderr: str) -> str:
-    """The line that names the cause: the first with an error in it, else the last."""
-    lines = stderr.splitlines()
-    telling = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
-    return (telling or lines[-1:] or ["no message"])[0]

@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import PartialSet, sweep_partials
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import next_sequence, sets_in
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._freshness import fresh_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     GLOBALS,
     GLOBALS_FILE,
@@ -33,7 +34,7 @@ _TRAILER = b"-- PostgreSQL database cluster dump complete"
 def back_up_globals(
     session: Session, options: BackupOptions, instance: str, *, pruned: List[str]
 ) -> Dict[str, Any]:
-    """Write ``pg_dumpall --globals-only`` as a set; the entry for ``backups``.
+    """Write ``pg_dumpall --globals-only`` as a set, unless there is a fresh one; the entry for ``backups``.
 
     Password verifiers are in it where the role may read them; otherwise it says so in a warning and in the manifest.
     """
@@ -49,6 +50,10 @@ def back_up_globals(
         sweep_partials(folder)
         sets, _problems = sets_in(folder)
         created = datetime.now(timezone.utc)
+        fresh = fresh_set(sets, options, created)
+        if fresh is not None:
+            executor.log.add("The verified globals {0} are younger than max_age".format(fresh.id))
+            return dict(fresh.describe(), status="fresh", changed=False)
         identity = SetIdentity(new_set_id(created), executor.run_id, instance, GLOBALS, next_sequence(sets), created)
         with PartialSet.create(folder, identity.set_id) as partial:
             seconds, roles = _write(session, partial, args)

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import remove_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import newest_verified
@@ -149,15 +149,13 @@ def _newest_of_each(items: List[BackupSet], period: Callable[[BackupSet], str], 
     return list(chosen.values())
 
 
-def prune(sets: Iterable[BackupSet], policy: RetentionPolicy, now: datetime) -> List[str]:
-    """Remove from the disk what :func:`choose` says, except sets that are being read; the paths that are gone.
+def prune(sets: Iterable[BackupSet], policy: RetentionPolicy, now: datetime) -> Iterator[str]:
+    """Remove from the disk what :func:`choose` says, except sets that are being read; each path once it is gone.
 
     Called under the lock of the database, after the new set is published. Raises BackupError.
     """
-    removed = []
     for item in choose(sets, policy, now)[1]:
         with claim_set(item.path) as mine:
             if mine:
                 remove_set(item.path)
-                removed.append(item.path)
-    return removed
+                yield item.path

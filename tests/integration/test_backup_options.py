@@ -95,6 +95,19 @@ def test_globals_are_a_set_of_their_own(fleet: Local) -> None:
     assert "verifiers" in found["warnings"][0]
 
 
+def test_fresh_globals_are_left_alone_like_databases(fleet: Local) -> None:
+    wish: dict[str, Any] = {"all_databases": True, "exclude_databases": ["secret"], "max_age": "1h"}
+    before = {item["database"]: item["id"] for item in fleet.backup(**wish).succeeded()["backups"]}
+    planned = fleet.backup(**wish, check=True).succeeded()["plan"]["databases"]
+    assert {item["database"]: item["fresh"] for item in planned} == before
+    again = fleet.backup(**wish).succeeded()
+    assert not again["changed"]
+    assert {item["database"]: (item["id"], item["status"]) for item in again["backups"]} == {
+        name: (found, "fresh") for name, found in before.items()
+    }
+    assert "@globals" in before
+
+
 def test_all_databases_contradicts_one(fleet: Local) -> None:
     fleet.backup(all_databases=True, database="one").failed_with("INVALID_DB_CONFIG")
 

@@ -260,8 +260,15 @@ def test_as_many_as_asked_for_are_kept(sets: List[BackupSet], count: int) -> Non
 def test_pruning_removes_from_the_disk_and_spares_what_is_being_read(tmp_path: Path) -> None:
     sets = [write_set(tmp_path, sequence=sequence) for sequence in range(1, 6)]
     with _lock.hold_set(sets[1].path):
-        assert prune(sets, policy(keep_last=2), NOON) == [sets[0].path, sets[2].path]
+        assert list(prune(sets, policy(keep_last=2), NOON)) == [sets[0].path, sets[2].path]
     parent = os.path.dirname(sets[0].path)
     assert sorted(os.listdir(parent)) == [item.id for item in (sets[1], sets[3], sets[4])]
-    assert prune([sets[1], *sets[3:]], policy(keep_last=2), NOON) == [sets[1].path]
-    assert prune(sets[3:], RetentionPolicy(), NOON) == []
+    assert list(prune([sets[1], *sets[3:]], policy(keep_last=2), NOON)) == [sets[1].path]
+    assert list(prune(sets[3:], RetentionPolicy(), NOON)) == []
+
+
+def test_each_path_is_told_once_it_is_gone(tmp_path: Path) -> None:
+    sets = [write_set(tmp_path, sequence=sequence) for sequence in range(1, 5)]
+    pruned = prune(sets, policy(keep_last=1), NOON)
+    assert next(pruned) == sets[0].path
+    assert [os.path.exists(item.path) for item in sets] == [False, True, True, True]
