@@ -10,16 +10,16 @@ from typing import Any, Dict, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
-    Filled,
-    drop_database,
-    fill,
-    new_database,
-    verify_content,
-)
+from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import format_time
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import DRILL
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, of_set
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
+    drop_database,
+    free_moment,
+    new_database,
+    sweep_databases,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import truncate_name
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, append_verdict, read_set
@@ -35,15 +35,16 @@ def drill(
 
     Subscriptions are left out: dropping a restored one would contact its publisher.
     """
-    name = truncate_name(database, DRILL + datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"))
+    sweep_databases(session, database)
+    name = truncate_name(database, DRILL + free_moment(session, database, [DRILL]))
     started = time.monotonic()
     try:
-        with new_database(session, name, source.properties):
+        with new_database(session, name, source.properties, target=database):
             filled = fill(
                 session, name, source.dump, jobs=jobs, switches=["--no-subscriptions", *switches], analyze=analyze
             )
             verification = verify_content(session, name, fingerprint)
-        drop_database(session, name)
+            drop_database(session, name)
     except BackupError as error:
         if error.code in ("VERIFY_FAILED", "RESTORE_FAILED"):
             _record(source, "failed", time.monotonic() - started, error.msg)

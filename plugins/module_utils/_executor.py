@@ -33,6 +33,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._connection import 
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import guard
+from ansible_collections.pgfleet.backup.plugins.module_utils._hold import READY, Hold
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     StreamBroken,
@@ -53,6 +54,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import
 __all__ = ["PgExecutor"]
 
 _QUERY_SECONDS = 300.0
+# A session that only stays must not be ended for its silence. Before 14 there is no such setting.
+_PATIENCE = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
 
 
 class PgExecutor(ABC):
@@ -219,6 +222,34 @@ class PgExecutor(ABC):
             raise
         finally:
             process.close()
+
+    @contextmanager
+    def made_by(self, sql: str, *, database: str) -> Iterator[None]:
+        """Run SQL in a session that stays for as long as what happens inside, and as this process lives.
+
+        By it others can tell that what the SQL made is in use. Raises what :meth:`query` would.
+        """
+        argv = ["psql", *connection_args(self.context, database), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        script = "{0} \\g /dev/null\n{1}\n\\echo {2}\n".format(_PATIENCE, sql, READY)
+        env = dict(self._env(database), PGCLIENTENCODING="UTF8")
+        with self._held(argv, env=env, first=script.encode("utf-8")):
+            yield
+
+    @contextmanager
+    def _held(self, argv: Sequence[str], *, env: Mapping[str, str], first: bytes = b"") -> Iterator[str]:
+        """Run a tool that does its work, prints ``ready``, and ends when its stdin does; yields what it printed."""
+        hold = Hold(self._begin(argv, env=env, stdin=True))
+        try:
+            try:
+                ready = hold.tell(first, self._seconds_left(None))
+            except ToolTimeout as error:
+                raise self._timed_out(argv[0]) from error
+            if not ready:
+                status = 1 if hold.status is None else hold.status
+                self.fail(argv[0], ToolResult(status, b"", self._clean(hold.errors), 0.0))
+            yield hold.output
+        finally:
+            hold.let_go()
 
     @contextmanager
     def time_limit(self, seconds: float) -> Iterator[None]:

@@ -33,6 +33,26 @@ for p in /proc/[0-9]*; do
 done
 echo "$n"
 """
+# Makes a folder ($1) that is gone when we are, killed or not: the script stays, and removes it when its stdin ends.
+# First it removes, and names, what was left by runs of which no process is there any more. All are told by PGAPPNAME.
+_STAGE_SCRIPT = """
+for folder in "${1%/*}"/.pgfleet-*; do
+  [ -d "$folder" ] && [ ! -L "$folder" ] && [ -O "$folder" ] || continue
+  for p in /proc/[0-9]*; do
+    if tr '\\0' '\\n' <"$p/environ" 2>/dev/null | grep -qxF "PGAPPNAME=pgfleet/${folder##*/.pgfleet-}"; then
+      continue 2
+    fi
+  done
+  rm -rf "$folder" && echo "$folder"
+done
+mkdir -m 700 "$1" || exit
+echo ready
+cat >/dev/null
+for attempt in 1 2 3 4 5; do  # somebody who was killed less thoroughly may still write into it
+  rm -rf "$1" && break
+  sleep 1
+done
+"""
 # What staging needs: tar, a folder ($1) to write in, and its free space in blocks of 1024 bytes.
 _ROOM_SCRIPT = 'command -v tar >/dev/null && [ -w "$1" ] && df -Pk "$1"'
 
@@ -126,16 +146,18 @@ class DockerPGExecutor(PgExecutor):
     @contextmanager
     def _staged(self) -> Iterator[str]:
         folder = "{0}/.pgfleet-{1}".format(_STAGING, self.run_id)
-        # Without -p: a folder of this name that somebody else made is refused.
-        self.run_plain(["mkdir", "-m", "700", folder])
-        try:
-            yield folder
-        finally:
+        # mkdir is without -p: a folder of this name that somebody else made is refused.
+        with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder], env=self._env(None)) as swept:
+            for left in swept.split():
+                self.log.add("Removed what a killed run left {0}: {1}".format(self._where(), left))
             try:
-                with self.unlimited():
-                    self.run_plain(["rm", "-rf", folder], timeout=120.0)
-            except BackupError as error:
-                self.log.add_warning("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
+                yield folder
+            finally:
+                try:
+                    with self.unlimited():
+                        self.run_plain(["rm", "-rf", folder], timeout=120.0)
+                except BackupError as error:
+                    self.log.add_warning("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
 
     def _collect(self, folder: str, receive: Callable[[str, Iterable[bytes]], None]) -> None:
         """Bring a staged folder over. Only plain files directly inside it are taken: pg_dump writes no others."""

@@ -5,21 +5,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import FORMAT_SWITCH, Dump, Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
-from ansible_collections.pgfleet.backup.plugins.module_utils._properties import create_statement
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
-from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance, without_unknown_settings
 
-__all__ = ["Filled", "drop_database", "fill", "new_database", "verify_content"]
-
-_FORCE_SINCE = 130000
+__all__ = ["Filled", "fill", "verify_content"]
 
 
 class Filled(NamedTuple):
@@ -28,34 +23,6 @@ class Filled(NamedTuple):
     objects: int
     warnings: List[str]
     seconds: float
-
-
-@contextmanager
-def new_database(session: Session, name: str, properties: Optional[Mapping[str, Any]]) -> Iterator[None]:
-    """A database made from ``template0`` with these properties; dropped again if anything inside fails."""
-    executor = session.executor
-    executor.query(
-        create_statement(name, properties, server_major=session.context.server_major),
-        database=session.maintenance_db,
-        timeout=None,
-    )
-    try:
-        yield
-    except BaseException:
-        with executor.unlimited():
-            try:
-                drop_database(session, name)
-            except BackupError as error:
-                executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
-        raise
-
-
-def drop_database(session: Session, name: str) -> None:
-    """Drop a database that is ours to drop, whoever is still connected."""
-    force = " WITH (FORCE)" if session.context.server_version_num >= _FORCE_SINCE else ""
-    session.executor.query(
-        "DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db, timeout=None
-    )
 
 
 def fill(

@@ -9,7 +9,10 @@ from typing import Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 
-__all__ = ["DRILL", "KEPT", "SIDE", "is_kept", "is_ours", "previous_marker", "without_marker"]
+__all__ = [
+    "DRILL", "KEPT", "SIDE", "is_kept", "is_ours", "is_under_way", "previous_marker", "unfinished_marker",
+    "without_marker",
+]
 
 # Replaced ones that are kept, restores under way, and drills.
 KEPT = "__before_"
@@ -18,6 +21,7 @@ DRILL = "__drill_"
 _STAMP = "[0-9]{8}T[0-9]{6}Z"
 _OURS = re.compile("({0}|{1}|{2}){3}".format(KEPT, SIDE, DRILL, _STAMP))
 _KEPT = re.compile("{0}{1}$".format(KEPT, _STAMP))
+_UNDER_WAY = re.compile("({0}|{1}){2}$".format(SIDE, DRILL, _STAMP))
 _MARKER = re.compile("^pgfleet\\.backup: previous .*, replaced {0}(\\n|$)".format(_STAMP))
 
 
@@ -29,6 +33,16 @@ def is_ours(name: str) -> bool:
 def is_kept(name: str) -> bool:
     """Whether a database has the name of a replaced one. One that was renamed back has not, and is in use again."""
     return bool(_KEPT.search(name))
+
+
+def is_under_way(name: str) -> bool:
+    """Whether a database has the name of a side or drill database, which nobody but the run that made it uses."""
+    return bool(_UNDER_WAY.search(name))
+
+
+def unfinished_marker(target: str, run_id: str = "") -> str:
+    """The comment of a database that a run has made for ``target`` and not finished; its beginning without a run."""
+    return "pgfleet.backup: unfinished, for {0}, by run {1}".format(ident(" ".join(target.split())), run_id)
 
 
 def previous_marker(target: str) -> str:

@@ -62,8 +62,8 @@ class ToolProcess(ABC):
         # A descriptor must not be closed, and its number given to another file, while the feeder writes to it.
         self._lock = threading.Lock()
 
-    def feed(self, source: Iterable[bytes]) -> None:
-        """Write all of ``source`` to the tool's stdin, then close that (the outputs stay open).
+    def feed(self, source: Iterable[bytes], *, end: bool = True) -> None:
+        """Write all of ``source`` to the tool's stdin, then with ``end`` close that (the outputs stay open).
 
         A tool that no longer reads is no error here: its own stderr and exit status tell why. When ``source`` raises,
         stdin is left open and the exception propagates: to the tool an early end would look like a complete input,
@@ -83,7 +83,7 @@ class ToolProcess(ABC):
                 if rest:
                     poller.poll(_GLANCE * 1000)
         with self._lock:
-            if not self._closed:
+            if end and not self._closed:
                 self._end_input()
                 self._input_fd = -1
 

@@ -27,6 +27,7 @@ __all__ = [
     "roles",
     "row_counts",
     "sequence_values",
+    "unfinished_databases",
 ]
 
 PROBE = """
@@ -189,4 +190,16 @@ def kept_databases(prefix: str) -> str:
     return """
 SELECT coalesce(json_agg(datname ORDER BY datname DESC), '[]') FROM pg_database d
 WHERE starts_with(shobj_description(d.oid, 'pg_database'), {0});
+""".format(literal(prefix))
+
+
+def unfinished_databases(prefix: str) -> str:
+    """Databases whose comment begins with ``prefix``, and whether the run that ends the comment has a session."""
+    return """
+SELECT coalesce(json_agg(json_build_object(
+  'name', datname, 'comment', comment,
+  'alive', EXISTS (SELECT FROM pg_stat_activity
+                   WHERE application_name = 'pgfleet/' || substr(comment, length({0}) + 1))) ORDER BY datname), '[]')
+FROM (SELECT datname, shobj_description(oid, 'pg_database') AS comment FROM pg_database) d
+WHERE starts_with(comment, {0});
 """.format(literal(prefix))

@@ -16,10 +16,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, new_database, verify_content
+from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, SIDE
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
@@ -27,18 +28,19 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options im
     read_restore_options,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
+    comment_statement,
+    free_moment,
+    new_database,
+    sweep_databases,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     Run,
     Session,
     instance_name,
     open_session,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
-    free_moment,
-    prune_previous,
-    side_name,
-    swap_databases,
-)
+from ansible_collections.pgfleet.backup.plugins.module_utils._swap import prune_previous, side_name, swap_databases
 
 __all__ = ["restore"]
 
@@ -115,6 +117,8 @@ class _Restore:
             folder = database_dir(self.options.backup_dir, self.instance, self.target)
             if os.path.isdir(folder):  # a database that was never backed up here has no runs to collide with
                 stack.enter_context(database_lock(folder, timeout=self.options.lock_timeout))
+            if self.options.strategy != "drill":  # which does so itself
+                sweep_databases(self.session, self.target)
             self._create_missing_roles()
             if self.options.strategy == "drill":
                 filled, verification = drill(
@@ -143,23 +147,24 @@ class _Restore:
 
     def _create(self, name: str) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """A new database, complete with its properties; gone again if anything fails."""
-        with new_database(self.session, name, self.properties):
+        with new_database(self.session, name, self.properties, target=name):
             filled = self._fill(name)
             verification = self._verify(name)
             self._apply_properties(name)
+            self.session.executor.query(comment_statement(name, self._comment()), database=self.session.maintenance_db)
         return filled, verification
 
     def _swap(self, state: Mapping[str, Any]) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """A side database that takes the target's name when it is complete."""
-        moment = free_moment(self.session, self.target)
+        moment = free_moment(self.session, self.target, (SIDE, KEPT))
         side = side_name(self.target, moment)
-        with new_database(self.session, side, self.properties):
+        with new_database(self.session, side, self.properties, target=self.target):
             filled = self._fill(side)
             verification = self._verify(side)
             self._apply_properties(side)
             self.previous = swap_databases(
                 self.session, target=self.target, side=side, state=state, moment=moment,
-                lock_wait_timeout=self.options.lock_wait_timeout,
+                lock_wait_timeout=self.options.lock_wait_timeout, comment=self._comment(),
             )
             self.result["changed"] = True
         self._prune_previous()
@@ -213,11 +218,15 @@ class _Restore:
             return None
         return read_properties(self.session.executor.query_json(_queries.DATABASE, database=self.target))
 
+    def _comment(self) -> Optional[str]:
+        """The finished database's own comment."""
+        return self.properties["comment"] if self.properties and not self.options.partial else None
+
     def _apply_properties(self, name: str) -> None:
-        """Owner, settings, ACL and comment as they were in the backup."""
+        """Owner, settings and ACL as they were in the backup."""
         if not self.properties or self.options.partial:
             return
-        wanted = dict(self.properties)
+        wanted = dict(self.properties, comment=None)  # until it is finished, its comment says so
         if self.options.no_owner:
             wanted["owner"] = self.session.server["user"]
             wanted["settings"] = [setting for setting in wanted["settings"] if not setting["role"]]

@@ -9,13 +9,10 @@ until A commits: whoever reconnects meanwhile waits for A's lock on the database
 
 from __future__ import annotations
 
-import time
-from datetime import datetime, timezone
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._fill import drop_database
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import (
     KEPT,
     SIDE,
@@ -23,10 +20,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases impo
     previous_marker,
     without_marker,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import comment_statement, drop_database
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["free_moment", "prune_previous", "side_name", "swap_databases"]
+__all__ = ["prune_previous", "side_name", "swap_databases"]
 
 _RENAME = """
 SET lock_timeout = {lock_timeout};
@@ -34,6 +32,7 @@ BEGIN;
 ALTER DATABASE {target} RENAME TO {kept};
 ALTER DATABASE {side} RENAME TO {target};
 COMMENT ON DATABASE {kept} IS {comment};
+{finished};
 ALTER DATABASE {kept} WITH ALLOW_CONNECTIONS false;
 COMMIT;
 """
@@ -62,25 +61,16 @@ END
 """
 
 
-def free_moment(session: Session, target: str) -> str:
-    """The moment, as the names of our databases carry it; a later one while its names are taken by another swap."""
-    while True:
-        moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        names = (side_name(target, moment), truncate_name(target, KEPT + moment))
-        if session.executor.query(_queries.how_many_exist(names), database=session.maintenance_db) == "0":
-            return moment
-        time.sleep(0.2)
-
-
 def side_name(target: str, moment: str) -> str:
     """The name of the database that is restored into before it takes the target's place."""
     return truncate_name(target, SIDE + moment)
 
 
 def swap_databases(
-    session: Session, *, target: str, side: str, state: Mapping[str, Any], moment: str, lock_wait_timeout: int
+    session: Session, *, target: str, side: str, state: Mapping[str, Any], moment: str, lock_wait_timeout: int,
+    comment: Optional[str],
 ) -> str:
-    """Let ``side`` take the name ``target``; the name under which the old one is kept.
+    """Let ``side`` take the name ``target`` and its own ``comment``; the name under which the old one is kept.
 
     ``state`` is what the target was found to be. Raises ``TARGET_IN_USE`` or what the server says; the old database
     then still has its name, and nobody was barred from it.
@@ -94,6 +84,7 @@ def swap_databases(
         side=ident(side),
         comment=literal("{0}{1}\n{2}".format(
             previous_marker(target), moment, without_marker(state["comment"]) or "").rstrip()),
+        finished=comment_statement(target, comment),
     )
     tag = "$way$"
     while tag in target:

@@ -41,7 +41,7 @@ class Fake(ToolProcess):
         del deadline
         return self._status()
 
-    def feed(self, source: Iterable[bytes]) -> None:
+    def feed(self, source: Iterable[bytes], *, end: bool = True) -> None:
         raise AssertionError("a dump is fed nothing")
 
     def ended(self) -> bool:

@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: pgfleet maintainers
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Databases that a run makes: marked as its own, dropped when it fails, and swept by the next run when it was killed.
+
+The session that makes one stays as long as the run lives. So a marked database whose run has no session on the server
+is one that nobody will finish.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from typing import Any, Iterator, Mapping, Optional, Sequence
+
+from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import is_under_way, unfinished_marker
+from ansible_collections.pgfleet.backup.plugins.module_utils._properties import create_statement
+from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
+
+__all__ = ["comment_statement", "drop_database", "free_moment", "new_database", "sweep_databases"]
+
+_FORCE_SINCE = 130000
+_TEMPLATE = "template1"  # nobody else could make a database while a session stays in it
+
+
+@contextmanager
+def new_database(
+    session: Session, name: str, properties: Optional[Mapping[str, Any]], *, target: str
+) -> Iterator[None]:
+    """A database made from ``template0`` for ``target`` with these properties; gone again if anything inside fails.
+
+    Its comment says that it is unfinished: whoever finishes it gives it its own.
+    """
+    executor = session.executor
+    marker = unfinished_marker(target, executor.run_id)
+    sql = "{0};\n{1};".format(
+        create_statement(name, properties, server_major=session.context.server_major), comment_statement(name, marker)
+    )
+    try:
+        with ExitStack() as stack:
+            if session.maintenance_db == _TEMPLATE:
+                executor.query(sql, database=_TEMPLATE, timeout=None)
+            else:
+                stack.enter_context(executor.made_by(sql, database=session.maintenance_db))
+            yield
+    except BaseException:
+        with executor.unlimited():
+            try:
+                # It may not have come to be, because there is one of this name already, which is not ours.
+                state = executor.query_json(_queries.database_state(name), database=session.maintenance_db)
+                if state and state["comment"] == marker:
+                    drop_database(session, name)
+            except BackupError as error:
+                executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
+        raise
+
+
+def comment_statement(name: str, comment: Optional[str]) -> str:
+    """Give a database its comment, or none."""
+    return "COMMENT ON DATABASE {0} IS {1}".format(ident(name), "NULL" if comment is None else literal(comment))
+
+
+def drop_database(session: Session, name: str) -> None:
+    """Drop a database that is ours to drop, whoever is still connected."""
+    force = " WITH (FORCE)" if session.context.server_version_num >= _FORCE_SINCE else ""
+    session.executor.query(
+        "DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db, timeout=None
+    )
+
+
+def free_moment(session: Session, target: str, endings: Sequence[str]) -> str:
+    """The moment, as the names of our databases carry it; a later one while one of its names is taken."""
+    while True:
+        moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+        names = [truncate_name(target, ending + moment) for ending in endings]
+        if session.executor.query(_queries.how_many_exist(names), database=session.maintenance_db) == "0":
+            return moment
+        time.sleep(0.2)
+
+
+def sweep_databases(session: Session, target: str) -> None:
+    """Drop the side and drill databases that killed runs have left for ``target``, and say so in the log.
+
+    One is told by its name and its marker, and by its run having no session on the server any more. What cannot be
+    dropped is said, and does not make anything fail.
+    """
+    executor = session.executor
+    prefix = unfinished_marker(target)
+    try:
+        found = executor.query_json(_queries.unfinished_databases(prefix), database=session.maintenance_db)
+        for database in found:
+            name, run_id = database["name"], database["comment"][len(prefix):]
+            if not is_under_way(name) or run_id == executor.run_id:
+                continue
+            if database["alive"]:
+                executor.log.add("{0} is in use by the run {1}".format(name, run_id))
+                continue
+            drop_database(session, name)
+            executor.log.add("Dropped {0}, which the run {1} left when it was killed".format(name, run_id))
+    except BackupError as error:
+        executor.log.add_warning("what killed runs have left for {0} could not be swept: {1}".format(target, error))
