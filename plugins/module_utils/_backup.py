@@ -118,8 +118,8 @@ def back_up_database(
     with database_lock(folder, timeout=options.lock_timeout):
         for path in sweep_partials(folder):
             log.add("Removed what an earlier run left unfinished: {0}".format(path))
-        sets, _problems = sets_in(folder)
-        fresh = fresh_set(sets, options, _now())
+        sets, _problems = sets_in(folder, options.signing_key)
+        fresh = fresh_set(sets, options, _now(), instance=instance, database=database)
         if fresh is not None:
             log.add("{0}: the verified backup {1} is younger than max_age".format(database, fresh.id))
             return dict(fresh.describe(), status="fresh", changed=False)
@@ -133,6 +133,9 @@ def back_up_database(
             for path in prune(sets + [published], options.retention, _now()):
                 log.add("Retention removed {0}".format(path))
                 pruned.append(path)
+        others = sum(bool(item.fault) for item in sets)
+        if others and not options.retention.empty:
+            log.add("Retention leaves alone {0} backups that this signing_key did not sign".format(others))
     return dict(published.describe(), changed=True)
 
 
@@ -164,8 +167,9 @@ def _make_set(
             finished=_now(),
             warnings=executor.log.warnings[warnings_before:],
         )
-        path = partial.publish(manifest, restore_md(manifest, [entry["path"] for entry in partial.files]))
-    return read_set(path)
+        page = restore_md(manifest, [entry["path"] for entry in partial.files], signed=options.signing_key is not None)
+        path = partial.publish(manifest, page, key=options.signing_key)
+    return read_set(path, options.signing_key)
 
 
 def _databases(session: Session, options: BackupOptions) -> List[str]:
@@ -182,8 +186,8 @@ def _plan(session: Session, options: BackupOptions, instance: str, databases: Li
     if options.all_databases and options.include_globals:
         folders[GLOBALS] = globals_dir(options.backup_dir, instance)
     for database, folder in folders.items():
-        sets, _problems = sets_in(folder)
-        fresh = fresh_set(sets, options, _now())
+        sets, _problems = sets_in(folder, options.signing_key)
+        fresh = fresh_set(sets, options, _now(), instance=instance, database=database)
         planned.append({
             "database": database,
             "folder": folder,

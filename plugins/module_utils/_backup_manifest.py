@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import BackupOptions
 from ansible_collections.pgfleet.backup.plugins.module_utils._dump import Dumped
@@ -103,7 +103,6 @@ def _common(
     session: Session, identity: SetIdentity, options: BackupOptions, *, finished: datetime, warnings: List[str]
 ) -> Dict[str, Any]:
     context, client = session.context, session.executor.client
-    signature: Optional[str] = None
     return {
         "schema_version": SCHEMA_VERSION,
         "collection_version": COLLECTION_VERSION,
@@ -130,5 +129,5 @@ def _common(
         "client_version": client.version,
         "status": "ok",
         "warnings": warnings,
-        "signature": signature,
+        "signature": None,  # the last thing that is added, if there is a key
     }

@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
     refuse_smuggled_args,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import RetentionPolicy, parse_duration
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
 
 __all__ = ["BackupOptions", "processors", "read_age", "read_backup_options", "read_count"]
 
@@ -46,6 +47,7 @@ class BackupOptions(NamedTuple):
     lock_wait_timeout: int
     max_concurrent: int
     persist_credentials: bool
+    signing_key: Optional[SigningKey]
     safety: bool
 
     @property
@@ -88,6 +90,7 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         max_concurrent=read_count(params, "max_concurrent"),
         persist_credentials=bool(params.get("persist_credentials")),
+        signing_key=read_signing_key(params),
         safety=bool(params.get("safety")),
     )
 

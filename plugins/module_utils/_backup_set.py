@@ -25,6 +25,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     is_inside,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import check_manifest, to_json
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import (
     create_file,
     fsync_folder,
@@ -164,17 +165,19 @@ class PartialSet:
             else:
                 raise BackupError("BACKUP_FAILED", "{0} is neither a regular file nor a folder".format(path))
 
-    def publish(self, manifest: Mapping[str, Any], restore_md: str) -> str:
-        """Complete ``manifest`` by the list of files, make everything last, and give the set its name.
+    def publish(self, manifest: Mapping[str, Any], restore_md: str, *, key: Optional[SigningKey] = None) -> str:
+        """Complete ``manifest`` by the list of files, sign it by ``key``, make everything last, and name the set.
 
         Gives back the path of the set. Raises ValueError for a manifest that could not be read back.
         """
-        complete = dict(manifest, files=self.files)
-        check_manifest(complete)
+        check_manifest(dict(manifest, files=self.files))  # before RESTORE.md, which alone would be no backup
+        self.write_text(RESTORE_FILE, restore_md)
         folders = self._folders()
+        complete = dict(manifest, files=self.files)
+        if key is not None:
+            complete["signature"] = key.sign(complete)
         with storage_errors(self.path):
             write_file(os.path.join(self.path, MANIFEST_FILE), to_json(complete))
-            write_file(os.path.join(self.path, RESTORE_FILE), restore_md.encode("utf-8", "surrogateescape"))
             for folder in folders:
                 fsync_folder(folder)
             final = os.path.join(self._parent, self._set_id)

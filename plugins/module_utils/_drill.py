@@ -58,7 +58,7 @@ def drill_into_verdict(session: Session, backup: BackupSet, *, jobs: int) -> Bac
     source = of_set(backup)
     recorded = backup.manifest["fingerprint"]
     drill(session, source, Fingerprint(**recorded), database=backup.database, jobs=jobs)
-    return read_set(backup.path)
+    return read_set(backup.path, backup.key)
 
 
 def _record(source: Source, result: str, seconds: float, message: str) -> None:

@@ -15,14 +15,18 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import 
 __all__ = ["fresh_set"]
 
 
-def fresh_set(sets: Iterable[BackupSet], options: BackupOptions, now: datetime) -> Optional[BackupSet]:
+def fresh_set(
+    sets: Iterable[BackupSet], options: BackupOptions, now: datetime, *, instance: str, database: str
+) -> Optional[BackupSet]:
     """The newest verified set of the kind that is asked for, if it is younger than ``max_age``.
 
-    ``sets`` are those of one folder. One from the future is not fresh.
+    ``sets`` are those of one folder. A copy of another database's, or one from the future, is not fresh.
     """
     if options.max_age is None:
         return None
-    newest = newest_verified(item for item in sets if _as_asked(item, options))
+    newest = newest_verified(
+        item for item in sets if (item.instance, item.database) == (instance, database) and _as_asked(item, options)
+    )
     if newest is not None and timedelta(0) <= now - newest.created < options.max_age:
         return newest
     return None

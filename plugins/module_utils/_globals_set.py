@@ -48,9 +48,9 @@ def back_up_globals(
         executor.log.add_warning(warnings[0])
     with database_lock(folder, timeout=options.lock_timeout), executor.time_limit(options.timeout):
         sweep_partials(folder)
-        sets, _problems = sets_in(folder)
+        sets, _problems = sets_in(folder, options.signing_key)
         created = datetime.now(timezone.utc)
-        fresh = fresh_set(sets, options, created)
+        fresh = fresh_set(sets, options, created, instance=instance, database=GLOBALS)
         if fresh is not None:
             executor.log.add("The verified globals {0} are younger than max_age".format(fresh.id))
             return dict(fresh.describe(), status="fresh", changed=False)
@@ -61,7 +61,8 @@ def back_up_globals(
                 session, identity, options,
                 finished=datetime.now(timezone.utc), seconds=seconds, roles=roles, warnings=warnings,
             )
-            published = read_set(partial.publish(manifest, globals_restore_md(manifest)))
+            page = globals_restore_md(manifest, signed=options.signing_key is not None)
+            published = read_set(partial.publish(manifest, page, key=options.signing_key), options.signing_key)
         pruned.extend(prune(sets + [published], options.retention, datetime.now(timezone.utc)))
     return dict(published.describe(), changed=True)
 

@@ -20,7 +20,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     instance_name,
     open_session,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import read_signing_key
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files, check_signature
 
 __all__ = ["look"]
 
@@ -31,11 +32,17 @@ def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result:
     """Fill ``result`` with ``backups``, ``summary``, ``problems`` and ``servers``. Changes nothing."""
     result.update(changed=False, backups=[], problems=[], summary={}, servers=[])
     max_age = read_age(params.get("stale_after"), where="stale_after")
+    key = read_signing_key(params)
     sets, problems = find_sets(
         os.path.abspath(params["backup_dir"]),
         instance=str(params.get("instance") or "").strip() or None,
         database=params.get("database") or None,
+        key=key,
     )
+    faulty = sum(bool(backup.fault) for backup in sets)
+    if faulty:
+        run.log.add_warning("{0} of {1} backups are not signed by this signing_key, or were altered".format(
+            faulty, len(sets)))
     sets = [
         backup for backup in sets
         if (not params.get("label") or backup.label == params["label"])
@@ -64,6 +71,7 @@ def _reverify(
     found: Dict[str, Dict[str, Any]] = {}
     for backup in sets:
         try:
+            check_signature(backup)
             check_files(backup)
             if session is not None and backup.kind != "globals":
                 source = of_set(backup)

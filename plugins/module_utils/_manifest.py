@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any, Dict, Mapping, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import is_inside
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SIGNATURE_KEYS
 
 __all__ = [
     "KINDS",
@@ -77,7 +78,7 @@ _KEYS: Dict[str, Tuple[type, ...]] = {
     "verification": (dict,),
     "status": (str,),
     "warnings": (list,),
-    "signature": (str, _NULL),
+    "signature": (dict, _NULL),
 }
 
 
@@ -106,6 +107,10 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     _expect(manifest["files"] != [], "files", manifest["files"])
     for entry in manifest["files"]:
         _check_file(entry)
+    if manifest["signature"] is not None:
+        _expect(
+            all(_is(manifest["signature"].get(key), str) for key in SIGNATURE_KEYS), "signature", manifest["signature"]
+        )
 
 
 def check_verdict(verdict: Any) -> None:

@@ -9,7 +9,7 @@ import signal
 import traceback
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Mapping
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import new_set_id
@@ -31,9 +31,14 @@ _CONTEXT_KEYS = (
 _MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def new_run(failure_code: str) -> Run:
-    """A run with an id of its own. ``failure_code`` is what fails without a more precise code."""
+def new_run(failure_code: str, secrets: Iterable[str] = ()) -> Run:
+    """A run with an id of its own. ``failure_code`` is what fails without a more precise code.
+
+    ``secrets`` are the typed ones, which no free text shall repeat.
+    """
     redactor = Redactor()
+    for secret in secrets:
+        redactor.add(secret.strip())
     return Run(new_set_id(datetime.now(timezone.utc)), RunLog(redactor), redactor, failure_code)
 
 

@@ -62,8 +62,11 @@ def restore(
     result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
     source = find_source(
-        options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name
+        options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name,
+        key=options.signing_key,
     )
+    if source.backup is not None:
+        run.log.add(source.backup.describe_signature())
     with ExitStack() as stack:
         if source.backup is not None:
             stack.enter_context(hold_set(source.backup.path))
@@ -268,6 +271,7 @@ class _Restore:
             "jobs": self.options.jobs,
             "lock_timeout": self.options.lock_timeout,
             "lock_wait_timeout": self.options.lock_wait_timeout,
+            "signing_key": params.get("signing_key"),
         })
         removed: List[str] = []
         return back_up_database(self.session, safety, instance, self.target, pruned=removed)

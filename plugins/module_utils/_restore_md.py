@@ -41,7 +41,40 @@ sha256sum {checksum_files}
 """
 
 
-def restore_md(manifest: Mapping[str, Any], file_names: List[str]) -> str:
+_SIGNATURE = """## Signature
+
+This backup is signed. To see that nobody altered it, you need the signing key in a file that only you can read, and
+python3. This page lies with what it speaks of: whoever could alter the backup could alter the page, so take the same
+commands from the documentation of the collection (Backup sets, Signing) where you have it.
+
+    export SIGNING_KEY_FILE=...
+
+```sh
+python3 - <<'END_OF_PYTHON'
+{check}END_OF_PYTHON
+```
+"""
+_CHECK = """import hashlib, hmac, json, os, sys
+with open(os.environ["SIGNING_KEY_FILE"], "rb") as file:
+    key = file.read().strip()
+with open("manifest.json", encoding="utf-8") as file:
+    manifest = json.load(file)
+signature = manifest.pop("signature") or sys.exit("NOT SIGNED")
+content = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()
+if not hmac.compare_digest(hmac.new(key, content, hashlib.sha256).hexdigest(), signature["value"]):
+    sys.exit("SIGNATURE INVALID")
+for entry in manifest["files"]:
+    digest = hashlib.sha256()
+    with open(entry["path"], "rb") as file:
+        for piece in iter(lambda: file.read(1048576), b""):
+            digest.update(piece)
+    if digest.hexdigest() != entry["sha256"]:
+        sys.exit("ALTERED: " + entry["path"])
+print("Valid: backup", manifest["id"], "of database", manifest["database"], "of instance", manifest["instance"])
+"""
+
+
+def restore_md(manifest: Mapping[str, Any], file_names: List[str], *, signed: bool = False) -> str:
     """The text for the set of one database. ``file_names`` are the set's files, relative to it."""
     database = manifest["database"]
     maintenance = shlex.quote(conninfo("postgres", {}))
@@ -54,6 +87,8 @@ def restore_md(manifest: Mapping[str, Any], file_names: List[str]) -> str:
             checksum_files=" ".join(shlex.quote(name) for name in file_names[:1]),
         )
     ]
+    if signed:
+        parts.append(_SIGNATURE.format(check=_CHECK))
     if GLOBALS_FILE in file_names:
         parts.append("## Roles\n\nMissing roles are created; a role that exists is left as it is.\n")
         parts.append(_block("psql -X -v ON_ERROR_STOP=1 -d {0} -f {1}".format(maintenance, GLOBALS_FILE)))
@@ -72,12 +107,13 @@ def restore_md(manifest: Mapping[str, Any], file_names: List[str]) -> str:
     return "\n".join(parts)
 
 
-def globals_restore_md(manifest: Mapping[str, Any]) -> str:
+def globals_restore_md(manifest: Mapping[str, Any], *, signed: bool = False) -> str:
     """The text for a set of the whole cluster's globals."""
     return "\n".join((
         "# How to restore these globals by hand\n\nRoles, memberships, tablespaces and settings of a whole cluster of "
         "PostgreSQL {0}, as of {1} (UTC).\nA role that exists already is reported as an error, and left; its "
         "attributes are then set as recorded.\n".format(manifest["server_version"], manifest["created"]),
+        *([_SIGNATURE.format(check=_CHECK), "## Globals\n"] if signed else []),
         _block("psql -X -d {0} -f {1}".format(shlex.quote(conninfo("postgres", {})), GLOBALS_FILE)),
     ))
 

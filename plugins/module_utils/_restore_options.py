@@ -9,6 +9,7 @@ from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import processors, read_count
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
 
 __all__ = ["RestoreOptions", "read_restore_options"]
 
@@ -39,6 +40,7 @@ class RestoreOptions(NamedTuple):
     timeout: int
     lock_timeout: int
     lock_wait_timeout: int
+    signing_key: Optional[SigningKey]
 
     @property
     def partial(self) -> bool:
@@ -77,6 +79,7 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         timeout=read_count(params, "timeout"),
         lock_timeout=read_count(params, "lock_timeout"),
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
+        signing_key=read_signing_key(params),
     )
     if options.strategy == "drill" and options.partial:
         raise BackupError(

@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     MANIFEST_FILE,
     PLAIN_SUFFIXES,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files
 
 __all__ = ["Source", "find_source", "of_set"]
@@ -74,16 +75,24 @@ class Source(NamedTuple):
         return fingerprint
 
 
-def find_source(backup: str, *, backup_dir: str, instance: str, database: str) -> Source:
+def find_source(
+    backup: str, *, backup_dir: str, instance: str, database: str, key: Optional[SigningKey] = None
+) -> Source:
     """``latest``, an id, or a path to a set or to any dump. A set's checksums are compared.
 
-    Raises ``BACKUP_NOT_FOUND``, ``CHECKSUM_MISMATCH`` or ``INVALID_BACKUP_FORMAT``.
+    With ``key`` the signature comes before all else, and no foreign dump has one. Raises ``BACKUP_NOT_FOUND``,
+    ``SIGNATURE_INVALID``, ``CHECKSUM_MISMATCH`` or ``INVALID_BACKUP_FORMAT``.
     """
     if os.sep in backup and not os.path.lexists(os.path.join(backup, MANIFEST_FILE)):
         if not os.path.exists(backup):
             raise BackupError("BACKUP_NOT_FOUND", "{0} does not exist".format(backup))
+        if key is not None:
+            raise BackupError(
+                "SIGNATURE_INVALID", "{0} is not a backup set, so it has no signature".format(backup),
+                hint="Leave signing_key out to restore a dump that you trust for other reasons.",
+            )
         return Source(identify(backup), None)
-    found = find_backup(backup_dir, instance=instance, database=database, backup=backup)
+    found = find_backup(backup_dir, instance=instance, database=database, backup=backup, key=key)
     if found.kind == "globals":
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} holds a cluster's globals, not a database".format(found.path),
                           hint="Its RESTORE.md says how to restore them by psql.")

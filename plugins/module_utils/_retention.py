@@ -99,14 +99,18 @@ def choose(
 
     Each kind of each database is judged by itself. ``now`` is aware. Newer means a higher sequence, never a later
     time. Only verified sets fill the rules. The newest verified set is always kept, and so is every unverified one
-    that is newer, or all of them while there is no verified one.
+    that is newer, or all of them while there is no verified one. A set that the key does not vouch for is another's
+    matter: it fills no rule and is never removed, be it planted, older than the key, or signed by a former one.
     """
     series: Dict[Tuple[str, str, str, str], List[BackupSet]] = {}
+    keep: List[Tuple[BackupSet, List[str]]] = []
     for item in sorted(sets, key=lambda item: (item.instance, item.database, item.kind, item.sequence, item.id)):
+        if item.fault:
+            keep.append((item, ["not signed by this key"]))
+            continue
         # A set of some tables does not stand in for one of others.
         filters = json.dumps(item.manifest["filters"], sort_keys=True)
         series.setdefault((item.instance, item.database, item.kind, filters), []).append(item)
-    keep: List[Tuple[BackupSet, List[str]]] = []
     remove: List[BackupSet] = []
     for items in series.values():
         for item, reasons in _judge(items, policy, now).items():

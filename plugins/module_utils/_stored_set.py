@@ -15,8 +15,14 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
+    DUMP_CUSTOM,
     DUMP_FOLDER,
+    DUMP_PLAIN,
+    DUMP_TAR,
+    GLOBALS_FILE,
     MANIFEST_FILE,
+    PLAIN_SUFFIXES,
+    RESTORE_FILE,
     VERIFICATION_FILE,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import folder_lock
@@ -27,20 +33,31 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import (
     parse_time,
     to_json,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import hash_file, open_file, replace_file
 
-__all__ = ["BackupSet", "append_verdict", "check_files", "read_set"]
+__all__ = ["BackupSet", "append_verdict", "check_files", "check_signature", "read_set"]
 
 _LIMIT = 64 * 1024 * 1024
+# What somebody would read, run or restore by its name alone. Notes of one's own may lie beside.
+_MEANT_TO_BE_READ = (
+    RESTORE_FILE, GLOBALS_FILE, DUMP_CUSTOM, DUMP_TAR, *(DUMP_PLAIN + suffix for suffix in PLAIN_SUFFIXES.values()),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class BackupSet:
-    """One set on the disk: the folder it lies in, its manifest, and the verdicts that were added later."""
+    """One set on the disk: the folder it lies in, its manifest, and the verdicts that were added later.
+
+    ``key`` is the one it was read with, if any. ``fault`` says why that key does not vouch for it; then nothing that
+    the manifest claims is to be trusted. With a key, ``verdicts`` are only those that the key signed.
+    """
 
     path: str
     manifest: Mapping[str, Any]
     verdicts: Sequence[Mapping[str, Any]] = ()
+    key: Optional[SigningKey] = None
+    fault: str = ""
 
     @property
     def id(self) -> str:
@@ -95,7 +112,7 @@ class BackupSet:
 
     @property
     def verified(self) -> bool:
-        """Whether it is to be counted on: not suspicious, proven, and no later proof failed.
+        """Whether it is to be counted on: not suspicious, proven, no later proof failed, and the key vouches for it.
 
         A failure stands until the same proof, or a harder one, succeeds.
         """
@@ -105,33 +122,70 @@ class BackupSet:
                 failed = max(failed, rank, 1)
             elif result == "ok" and rank >= failed:
                 failed = 0
-        return self.status == "ok" and self.level != LEVELS[0] and not failed
+        return self.status == "ok" and self.level != LEVELS[0] and not failed and not self.fault
 
     def describe(self) -> Dict[str, Any]:
         """What results show of it."""
-        return dict(self.manifest, path=self.path, verified=self.verified)
+        valid = None if self.key is None else not self.fault
+        return dict(self.manifest, path=self.path, verified=self.verified, signature_valid=valid)
+
+    def describe_signature(self) -> str:
+        """One line for the log of whoever relies on it."""
+        if self.key is not None:
+            return "Signature of {0}: {1}".format(self.path, self.fault or "valid, by the key {0}".format(self.key.id))
+        if self.manifest["signature"] is None:
+            return "{0} is not signed".format(self.path)
+        return "Signature of {0}: NOT CHECKED, since no signing_key was given".format(self.path)
 
     def _history(self) -> Iterator[Tuple[int, str]]:
         for verdict in [self.manifest["verification"], *self.verdicts]:
             yield LEVELS.index(verdict["level"]), verdict["result"]
 
 
-def read_set(path: str) -> BackupSet:
-    """The set in the folder ``path``. Raises INVALID_BACKUP_FORMAT when there is none that can be understood."""
+def read_set(path: str, key: Optional[SigningKey] = None) -> BackupSet:
+    """The set in the folder ``path``. With ``key`` its signature is looked at before anything else is done with it.
+
+    Raises INVALID_BACKUP_FORMAT when there is none that can be understood; SIGNATURE_INVALID when that may be because
+    it was altered. A set that can be understood is returned with its ``fault``: see :func:`check_signature`.
+    """
+    fault = "it cannot be read" if key else ""
     try:
         manifest = _read_json(path, MANIFEST_FILE)
         if not isinstance(manifest, dict):
             raise ValueError("it is not a JSON object")
+        fault = _fault(path, manifest, key) if key else ""
         check_manifest(manifest)
     except OSError as error:
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} has no readable {1}: {2}".format(
             path, MANIFEST_FILE, error.strerror
         )) from error
     except (ValueError, RecursionError) as error:
-        raise BackupError("INVALID_BACKUP_FORMAT", "{0} in {1} cannot be used: {2}".format(
-            MANIFEST_FILE, path, error
-        )) from error
-    return BackupSet(path, manifest, _read_verdicts(path))
+        code = "SIGNATURE_INVALID" if fault else "INVALID_BACKUP_FORMAT"
+        raise BackupError(code, "{0} in {1} cannot be used: {2}".format(MANIFEST_FILE, path, error)) from error
+    verdicts = [] if fault else _read_verdicts(path)
+    if key:
+        verdicts = [item for item in verdicts if not key.fault(_bound(item, manifest), item.get("signature"))]
+    return BackupSet(path, manifest, verdicts, key, fault)
+
+
+def _fault(path: str, manifest: Mapping[str, Any], key: SigningKey) -> str:
+    """Why ``key`` does not vouch for what lies at ``path``: a copy under another id would pass for one more backup."""
+    fault = key.fault(manifest, manifest.get("signature"))
+    name = os.path.basename(os.path.realpath(path))
+    if not fault and manifest.get("id") != name:
+        return "it was signed as the backup {0}, and its folder is named {1}".format(manifest.get("id"), name)
+    return fault
+
+
+def check_signature(backup: BackupSet, *, hint: Optional[str] = None) -> None:
+    """Raise SIGNATURE_INVALID when ``backup`` was read with a key that does not vouch for it."""
+    if backup.fault:
+        raise BackupError("SIGNATURE_INVALID", "{0}: {1}".format(backup.path, backup.fault), hint=hint)
+
+
+def _bound(verdict: Mapping[str, Any], manifest: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is signed of a verdict: it and the set that it is about, so that it proves nothing of any other."""
+    return dict(verdict, backup_id=manifest["id"], backup_signature=manifest["signature"])
 
 
 def _read_verdicts(path: str) -> List[Dict[str, Any]]:
@@ -154,12 +208,12 @@ def _read_json(folder: str, name: str) -> Any:
 
 
 def check_files(backup: BackupSet) -> None:
-    """Compare every file of the set with its size and checksum.
+    """Compare every file of the set with its size and checksum, and look for files that do not belong to it.
 
     Raises CHECKSUM_MISMATCH naming the first bad one, or BACKUP_DIR_UNUSABLE where reading is not permitted.
     """
     listed = {entry["path"] for entry in backup.manifest["files"]}
-    for path in _dump_content(backup.path):
+    for path in _content(backup.path):
         if path not in listed:
             raise BackupError("CHECKSUM_MISMATCH", "{0} is not part of the backup".format(
                 os.path.join(backup.path, path)
@@ -170,8 +224,9 @@ def check_files(backup: BackupSet) -> None:
             raise BackupError("CHECKSUM_MISMATCH", "{0}: {1}".format(os.path.join(backup.path, entry["path"]), wrong))
 
 
-def _dump_content(folder: str) -> Iterator[str]:
-    """Whatever a tool would find that is given the dump's folder, relative to ``folder``."""
+def _content(folder: str) -> Iterator[str]:
+    """Whatever a tool or a reader would take for a part of the set, relative to ``folder``."""
+    yield from (name for name in _MEANT_TO_BE_READ if os.path.lexists(os.path.join(folder, name)))
     for where, subfolders, names in os.walk(os.path.join(folder, DUMP_FOLDER)):
         links = [name for name in subfolders if os.path.islink(os.path.join(where, name))]
         for name in names + links:
@@ -200,9 +255,13 @@ def _compare(folder: str, entry: Mapping[str, Any]) -> str:
 def append_verdict(backup: BackupSet, verdict: Mapping[str, Any]) -> None:
     """Add ``verdict`` (``level``, ``result`` and whatever else is to be kept) to the set's verification.json.
 
-    The manifest never changes. Raises ValueError for a verdict without level or result, and BackupError.
+    It is signed by the key that the set was read with, when that key signed the set. The manifest never changes.
+    Raises ValueError for a verdict without level or result, and BackupError.
     """
     check_verdict(verdict)
+    added = dict(verdict)
+    if backup.key and not backup.fault:
+        added["signature"] = backup.key.sign(_bound(verdict, backup.manifest))
     with folder_lock(backup.path):
-        verdicts = [*_read_verdicts(backup.path), dict(verdict)]
+        verdicts = [*_read_verdicts(backup.path), added]
         replace_file(os.path.join(backup.path, VERIFICATION_FILE), to_json(verdicts))

@@ -148,6 +148,12 @@ options:
     description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
     type: int
     default: 0
+  signing_key:
+    description:
+      - A secret of at least 16 characters that signs each set by HMAC-SHA256, the checksums of all its files and its
+        verdicts included. Keep it in a vault, and never beside the backups.
+      - Sets that this key did not sign do not count for O(max_age) and O(retention), and are never removed.
+    type: str
 seealso:
   - module: pgfleet.backup.pg_restore
   - module: pgfleet.backup.pg_backup_info
@@ -178,7 +184,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backups:
-  description: One entry for each database, the manifest of its set with C(path), C(status), C(changed), C(verified).
+  description:
+    - One entry for each database, the manifest of its set with C(path), C(status), C(changed), C(verified) and
+      C(signature_valid) (null without O(signing_key)).
   returned: always
   type: list
   elements: dict
@@ -316,8 +324,9 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         max_concurrent={"type": "int", "default": 0},
+        signing_key={"type": "str", "no_log": True},
     )
-    run = new_run("BACKUP_FAILED")
+    run = new_run("BACKUP_FAILED", module.no_log_values)
     result: Dict[str, Any] = {}
     try:
         with interruptible():

@@ -44,6 +44,12 @@ options:
     description:
       - Age at which the newest verified backup of a database is stale. Seconds, or a duration such as V(26h).
     type: str
+  signing_key:
+    description:
+      - The key that the sets must have been signed with. Sets that are not signed, were altered, or were signed with
+        another key are not verified, and verdicts without its signature do not count.
+      - With O(verify), such a set fails with C(SIGNATURE_INVALID) before anything of it is read.
+    type: str
   discover:
     description: Also return the servers of the host.
     type: bool
@@ -69,7 +75,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 backups:
-  description: The manifest of each set with C(path) and C(verified), and C(reverified) when it was proven again.
+  description:
+    - The manifest of each set with C(path), C(verified) and C(signature_valid) (null without O(signing_key)), and
+      C(reverified) when it was proven again.
   returned: always
   type: list
   elements: dict
@@ -162,9 +170,10 @@ def main() -> None:
         verified_only={"type": "bool", "default": False},
         verify={"type": "str", "choices": ["none", "checksum", "archive"], "default": "none"},
         stale_after={"type": "str"},
+        signing_key={"type": "str", "no_log": True},
         discover={"type": "bool", "default": False},
     )
-    run = new_run("BACKUP_FAILED")
+    run = new_run("BACKUP_FAILED", module.no_log_values)
     result: Dict[str, Any] = {}
     try:
         with interruptible():

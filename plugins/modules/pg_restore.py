@@ -106,6 +106,14 @@ options:
     description: Seconds that the swap waits for its lock on the database; V(0) is 60 as well.
     type: int
     default: 60
+  signing_key:
+    description:
+      - The key that M(pgfleet.backup.pg_backup) must have signed the backup with.
+      - A set that is not signed, was altered, or was signed with another key is refused before any tool opens a file of
+        it, and so is every dump that is no set. O(backup=latest) passes over none of them; it fails and names the set.
+      - The verdict of a drill is signed, and so is the safety backup before a restore in place.
+      - Unset, a signature is not checked, and the log says so.
+    type: str
 seealso:
   - module: pgfleet.backup.pg_backup
   - module: pgfleet.backup.pg_backup_info
@@ -248,8 +256,9 @@ def main() -> None:
         timeout={"type": "int", "default": 0},
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
+        signing_key={"type": "str", "no_log": True},
     )
-    run = new_run("RESTORE_FAILED")
+    run = new_run("RESTORE_FAILED", module.no_log_values)
     result: Dict[str, Any] = {}
     try:
         with interruptible():

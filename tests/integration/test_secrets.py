@@ -136,6 +136,29 @@ def test_an_awkward_password_shows_nowhere_on_the_host(
     assert _gives_away(json.dumps(done.of("Back up"), ensure_ascii=False) + json.dumps(done.of("Restore"))) == []
 
 
+def test_a_signing_key_shows_nowhere(
+    local: Local, database: str, tmp_path: Path, ansible_playbook: Callable[..., CliResult]
+) -> None:
+    key = AWKWARD[::-1]
+    options = local.options(database=database, signing_key="{{ lookup('env', 'TEST_SECRET') }}")
+    variables = {"back_up": {**options, "verify": "restore"}, "restore": {**options, "strategy": "drill"}}
+    with Watch() as watch:
+        done = ansible_playbook(PLAY, extra_vars=variables, switches=["-vvv"],
+                                env={"PATH": local.server.path(), "TEST_SECRET": key}).succeeded()
+    secrets = (key, *(piece[::-1] for piece in PIECES))
+    assert done.of("Back up")["backups"][0]["signature_valid"] is True
+    _nothing_shows(done, watch, local.backup_dir, *secrets)
+    for task in ("Back up", "Restore"):
+        assert _gives_away(json.dumps(done.of(task), ensure_ascii=False), *secrets) == []
+    altered = tmp_path / "backups" / "not a set"
+    altered.write_bytes(b"PGDMP")
+    for module, more in (("pg_restore", {"backup": str(altered)}), ("pg_backup_info", {"verify": "checksum"}),
+                         ("pg_backup", {"signing_key": key[:15]})):
+        failed = local.run(module, {**local.options(database=database, signing_key=key), **more}, verbosity=3)
+        assert failed.failed == (module != "pg_backup_info")
+        assert _gives_away(failed.stdout + failed.stderr, *secrets, key[:15]) == []
+
+
 def test_an_awkward_password_shows_nowhere_in_and_around_a_container(
     docker_engine: Engine, postgres_container: ContainerFactory, backup_dir: Path,
     ansible_playbook: Callable[..., CliResult],

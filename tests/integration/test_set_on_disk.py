@@ -38,7 +38,7 @@ def _check(folder: Path) -> None:
     """Manifest by its schema, exactly the listed files, each with its checksum, nothing open to others."""
     manifest = _manifest(folder)
     jsonschema.validate(manifest, SCHEMA, format_checker=jsonschema.FormatChecker())
-    beside = {"manifest.json", "RESTORE.md", "verification.json"}
+    beside = {"manifest.json", "verification.json"}
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - beside
     assert found == {file["path"] for file in manifest["files"]}
     for file in manifest["files"]:

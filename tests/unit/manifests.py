@@ -11,6 +11,7 @@ from typing import Any, Dict, Optional
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import PartialSet
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import format_time, parse_time
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, read_set
 
 NOON = parse_time("2026-11-21T12:00:00Z")
@@ -97,12 +98,14 @@ def make_set(**changes: Any) -> BackupSet:
     return BackupSet("/backups/{instance}/{database}/{kind}/{sequence}".format(**manifest), manifest)
 
 
-def write_set(backup_dir: Any, *, content: Optional[Dict[str, bytes]] = None, **changes: Any) -> BackupSet:
-    """A set on the disk, with ``content`` as its files, made the way real ones are."""
+def write_set(
+    backup_dir: Any, *, content: Optional[Dict[str, bytes]] = None, key: Optional[SigningKey] = None, **changes: Any
+) -> BackupSet:
+    """A set on the disk, with ``content`` as its files, made the way real ones are, and read with the same ``key``."""
     manifest = make_manifest(**changes)
     parent = database_dir(os.fspath(backup_dir), manifest["instance"], manifest["database"])
     with PartialSet.create(parent, manifest["id"]) as partial:
         for name, data in (content or {"database/toc.dat": b"PGDMP", "database/1.dat": b"1\n\\.\n"}).items():
             with partial.open(name) as file:
                 file.write(data)
-        return read_set(partial.publish(manifest, "# How to restore\n"))
+        return read_set(partial.publish(manifest, "# How to restore\n", key=key), key)

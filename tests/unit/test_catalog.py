@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils import _catalog as catalog, _layout as layout
@@ -30,7 +30,7 @@ def test_sets_are_found_in_order(tmp_path: Path) -> None:
     assert [item.path for item in sets] == [made[3].path, made[2].path, made[1].path, made[0].path]
     assert problems == []
 
-    def found(**chosen: str) -> List[Tuple[str, str, int]]:
+    def found(**chosen: Any) -> List[Tuple[str, str, int]]:
         return [(item.instance, item.database, item.sequence) for item in catalog.find_sets(str(tmp_path), **chosen)[0]]
 
     assert found(instance="b") == [("b", "x", 1)]
@@ -98,7 +98,7 @@ def test_an_instance_may_lie_on_another_disk(tmp_path: Path) -> None:
 def test_a_set_that_retention_takes_away_meanwhile_is_no_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     backup = write_set(tmp_path)
 
-    def too_late(path: str) -> BackupSet:
+    def too_late(path: str, _key: None) -> BackupSet:
         shutil.rmtree(path)
         return read_set(path)
 

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils import _manifest
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import new_set_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.tests.unit.manifests import NOON, make_manifest, write_set
 
 PATH = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "schemas", "manifest-1.json")
@@ -77,6 +78,7 @@ GOOD = [
     {"database": "größe/.."},
     {"files": [{"path": path, "size": 0, "sha256": "0" * 64} for path in ("database/blobs_1.toc", "a b\nc", ".x", "..x/y")]},
     {"verification": {"level": "none", "result": "none", "seconds": 0}, "status": "suspicious"},
+    {"signature": {"algorithm": "hmac-sha256", "key_id": "0" * 16, "value": "0" * 64}},
 ]
 BAD = [
     {"schema_version": 2}, {"schema_version": 0}, {"schema_version": "1"}, {"sequence": 0}, {"sequence": True},
@@ -86,6 +88,8 @@ BAD = [
       for path in ["", "/x", "..", "../x", "a/../b", "a\n/../b", "a//b", "a/", "./a", "a/.", "a\0"]),
     {"instance": ""}, {"database": ""}, {"verification": {"level": "full", "result": "ok", "seconds": 1}},
     {"verification": {"level": "archive", "result": "bad", "seconds": 1}},
+    {"signature": "0" * 64}, {"signature": {}}, {"signature": {"algorithm": "hmac-sha256", "key_id": "0" * 16}},
+    {"signature": {"algorithm": "hmac-sha256", "key_id": "0" * 16, "value": None}},
 ]
 
 
@@ -138,8 +142,9 @@ def test_closed_values(validator: Any, key: str) -> None:
 
 
 def test_what_is_published_is_valid(validator: Any, tmp_path: Path) -> None:
-    backup = write_set(tmp_path, id=new_set_id(NOON))
-    assert [error.message for error in validator.iter_errors(backup.manifest)] == []
+    for key in (None, SigningKey("a key of the tests")):
+        backup = write_set(tmp_path, id=new_set_id(NOON), key=key)
+        assert [error.message for error in validator.iter_errors(backup.manifest)] == []
 
 
 def test_times_are_written_in_utc_to_the_second_and_come_back() -> None:

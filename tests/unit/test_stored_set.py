@@ -42,11 +42,12 @@ def test_a_set_tells_what_it_is(tmp_path: Path) -> None:
                        kind="filtered", format="custom", sequence=7, created="2026-11-21T23:15:00Z",
                        finished="2026-11-21T23:16:01Z", instance="web", database="größe")
     assert (backup.instance, backup.database, backup.sequence, backup.kind) == ("web", "größe", 7, "filtered")
-    assert (backup.label, backup.format, backup.bytes, backup.status) == ("before 2.0", "custom", 8, "ok")
+    assert (backup.label, backup.format, backup.status) == ("before 2.0", "custom", "ok")
     assert backup.created.isoformat() == "2026-11-21T23:15:00+00:00"
     assert backup.finished.isoformat() == "2026-11-21T23:16:01+00:00"
+    assert backup.bytes == 8 + len("# How to restore\n")
     assert os.path.basename(backup.path) == backup.id
-    assert backup.describe() == dict(backup.manifest, path=backup.path, verified=True)
+    assert backup.describe() == dict(backup.manifest, path=backup.path, verified=True, signature_valid=None)
     assert backup.verdicts == []
 
 
@@ -292,6 +293,19 @@ def test_a_folder_that_became_a_link(backup: BackupSet) -> None:
     mismatch(backup)
 
 
+@pytest.mark.parametrize("name", ["database.dump", "database.tar", "database.sql", "database.sql.gz"])
+def test_a_dump_or_script_that_does_not_belong_there(backup: BackupSet, name: str) -> None:
+    path = os.path.join(backup.path, name)
+    touch(path)
+    assert path in mismatch(backup)
+
+
+def test_roles_that_do_not_belong_there(tmp_path: Path) -> None:
+    backup = write_set(tmp_path)
+    touch(os.path.join(backup.path, "globals.sql"))
+    assert "globals.sql is not part of the backup" in mismatch(backup)
+
+
 @pytest.mark.parametrize("plant", [
     touch, plant_folder, os.mkfifo, lambda path: os.symlink("1.dat", path), lambda path: os.symlink("/etc", path),
 ])
@@ -307,4 +321,4 @@ def test_a_file_that_may_not_be_read_is_not_called_harmed(backup: BackupSet) -> 
     code, what = as_nobody(stored.check_files, backup)
     os.chmod(folder, 0o700)
     assert code == "BACKUP_DIR_UNUSABLE"
-    assert folder in what
+    assert backup.path in what
