@@ -86,6 +86,8 @@ def back_up(
         try:
             result["backups"].append(work())
         except BackupError as error:
+            if "published" in error.result:  # it is there, although it could not be proven
+                result["backups"].append(error.result.pop("published"))
             msg = run.redactor(error.msg)
             run.log.add("{0}: {1}".format(database, msg))
             result["failed_databases"].append(

@@ -206,6 +206,11 @@ class _Restore:
     # Their steps.
 
     def _fill(self, name: str) -> Filled:
+        toc = self.source.dump.toc
+        if toc and "SUBSCRIPTION" in toc.counts():
+            self.session.executor.log.add(
+                "Subscriptions are restored disabled, and nothing was said to their publishers: enable them when the "
+                "database that they come from is no longer subscribed")
         return fill(
             self.session, name, self.source.dump, jobs=self.options.jobs, switches=self.options.switches(),
             analyze=self.options.analyze,

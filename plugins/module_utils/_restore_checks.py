@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_extensions import check_extensions
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import RestoreOptions
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
@@ -28,6 +29,7 @@ def check_restore(
         _client(session, source),
         _roles(session, options, source),
         _places(session, options, source),
+        check_extensions(source, options.strategy),
     ]
     return [finding for finding in findings if finding is not None]
 

@@ -9,7 +9,7 @@ is one that nobody will finish.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
@@ -20,9 +20,18 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._properties import 
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["comment_statement", "drop_database", "free_moment", "new_database", "sweep_databases"]
+__all__ = ["comment_statement", "discard_database", "drop_database", "free_moment", "new_database", "sweep_databases"]
 
 _FORCE_SINCE = 130000
+# \\gexec runs each column of each row as a statement.
+_DROP_SUBSCRIPTIONS = """
+SELECT format('ALTER SUBSCRIPTION %I DISABLE', subname),
+       format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subname),
+       format('DROP SUBSCRIPTION %I', subname)
+FROM pg_catalog.pg_subscription
+WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+\\gexec
+"""
 _TEMPLATE = "template1"  # nobody else could make a database while a session stays in it
 
 
@@ -52,7 +61,7 @@ def new_database(
                 # It may not have come to be, because there is one of this name already, which is not ours.
                 state = executor.query_json(_queries.database_state(name), database=session.maintenance_db)
                 if state and state["comment"] == marker:
-                    drop_database(session, name)
+                    discard_database(session, name)
             except BackupError as error:
                 executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
         raise
@@ -69,6 +78,16 @@ def drop_database(session: Session, name: str) -> None:
     session.executor.query(
         "DROP DATABASE IF EXISTS {0}{1}".format(ident(name), force), database=session.maintenance_db, timeout=None
     )
+
+
+def discard_database(session: Session, name: str) -> None:
+    """Drop a database that nobody has used yet. Its subscriptions go without a word to their publishers.
+
+    They would be in the way of the drop. Their slots belong to the database that was backed up.
+    """
+    with suppress(BackupError):  # what is wrong with it, the drop will say
+        session.executor.query(_DROP_SUBSCRIPTIONS, database=name)
+    drop_database(session, name)
 
 
 def free_moment(session: Session, target: str, endings: Sequence[str]) -> str:
@@ -98,7 +117,7 @@ def sweep_databases(session: Session, target: str) -> None:
             if database["alive"]:
                 executor.log.add("{0} is in use by the run {1}".format(name, run_id))
                 continue
-            drop_database(session, name)
+            discard_database(session, name)
             executor.log.add("Dropped {0}, which the run {1} left when it was killed".format(name, run_id))
     except BackupError as error:
         executor.log.add_warning("what killed runs have left for {0} could not be swept: {1}".format(target, error))

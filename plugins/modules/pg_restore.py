@@ -183,6 +183,8 @@ restore:
     verification:
       description:
         - What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
+        - With O(strategy=drill) also how long it took, C(seconds), the restored database's size, C(bytes), and
+          C(bytes_per_second) and C(rows_per_second).
         - Null when O(schemas) or O(tables) restored a part.
       type: dict
       returned: success

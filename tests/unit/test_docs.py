@@ -44,11 +44,13 @@ def test_every_module_is_in_the_action_group() -> None:
     assert set(runtime["action_groups"]["postgresql"]) == modules
 
 
-@pytest.mark.parametrize(("playbook", "module"), [("backup", "pg_backup"), ("restore", "pg_restore")])
-def test_a_playbook_passes_every_option_by_its_variable(playbook: str, module: str) -> None:
+@pytest.mark.parametrize(("playbook", "module", "fixed"), [
+    ("backup", "pg_backup", {}), ("restore", "pg_restore", {}), ("drill", "pg_restore", {"strategy": "drill"}),
+])
+def test_a_playbook_passes_every_option_by_its_variable(playbook: str, module: str, fixed: dict[str, str]) -> None:
     plays = yaml.safe_load((REPOSITORY / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
     passed: dict[str, Any] = plays[0]["tasks"][-1][f"pgfleet.backup.{module}"]
-    assert passed == {name: f"{{{{ pgfleet_{name} | default(omit) }}}}" for name in options_of(module)}
+    assert passed == {**{name: f"{{{{ pgfleet_{name} | default(omit) }}}}" for name in options_of(module)}, **fixed}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
