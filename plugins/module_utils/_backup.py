@@ -184,14 +184,15 @@ def _databases(session: Session, options: BackupOptions) -> List[str]:
 def _plan(session: Session, options: BackupOptions, instance: str, databases: List[str]) -> Dict[str, Any]:
     """What will be done, without doing it."""
     planned = []
-    folders = {database: database_dir(options.backup_dir, instance, database) for database in databases}
+    places = [(database, options.kind, database_dir(options.backup_dir, instance, database)) for database in databases]
     if options.all_databases and options.include_globals:
-        folders[GLOBALS] = globals_dir(options.backup_dir, instance)
-    for database, folder in folders.items():
+        places.append((GLOBALS, "globals", globals_dir(options.backup_dir, instance)))
+    for database, kind, folder in places:
         sets, _problems = sets_in(folder, options.signing_key)
         fresh = fresh_set(sets, options, _now(), instance=instance, database=database)
         planned.append({
             "database": database,
+            "kind": kind,
             "folder": folder,
             "existing": [item.id for item in sets],
             "fresh": fresh.id if fresh else None,

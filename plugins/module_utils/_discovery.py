@@ -213,7 +213,10 @@ class _Discovery:
         both_here = is_local_host(settings.host) and is_local_host(self.typed.host) and not self.request.socket
         if settings.host and settings.host != self.typed.host and not both_here:
             settings = _NOTHING
-        return self._settle(mode, settings, SOURCE_OPTIONS)
+        if not _gives_credentials(settings, self.typed):
+            return self._settle(mode, settings, SOURCE_OPTIONS)
+        self.trace.append(TraceStep("environment", "found", "it fills what the options leave open", 0.0))
+        return self._settle(mode, settings, SOURCE_ENV)
 
     def _settle(self, mode: str, found: Settings, source: str, *, port: Optional[int] = None) -> DbContext:
         """The context of a server reached by the host's tools."""
@@ -252,7 +255,9 @@ class _Discovery:
         source = SOURCE_ENV if outer is self.environment and outer is not _NOTHING else SOURCE_CONTAINER
         settings = self.typed.filled_from(outer).filled_from(inner)
         if not (settings.user and settings.password):
-            settings = settings.filled_from(self._file_about(server))
+            kept = self._file_about(server)
+            source = SOURCE_FILE if _gives_credentials(kept, settings) else source
+            settings = settings.filled_from(kept)
         return self._context(
             IN_CONTAINER,
             settings,
@@ -340,3 +345,9 @@ class _Discovery:
         filling: List[Settings] = []
         self._record("file", read)
         return filling[0] if filling else _NOTHING
+
+
+def _gives_credentials(settings: Settings, known: Settings) -> bool:
+    """Whether ``settings`` say a user or a password that ``known`` leaves open."""
+    filled = known.filled_from(settings)
+    return (filled.user, filled.password) != (known.user, known.password)

@@ -49,7 +49,7 @@ CODES: Dict[str, ErrorCode] = {
     ),
     "INVALID_DB_CONFIG": ErrorCode(
         "warning", "stale", False,
-        "Correct the value that is named; discovery does not go on to another source after invalid data.",
+        "Correct the value that is named. Nothing was touched, and nothing else was tried in its place.",
     ),
     "CREDENTIALS_UNAVAILABLE": ErrorCode(
         "warning", "stale", False,

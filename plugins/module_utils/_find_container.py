@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import ContainerInfo, PortBinding
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -20,6 +20,17 @@ __all__ = [
 
 # The name's last word tells: postgres-exporter and postgrest are no servers.
 _SERVER_IMAGE = re.compile(r"(^|[/._-])(postgres|postgresql|postgis|timescaledb|pgvector)$", re.IGNORECASE)
+
+
+class _Trait(NamedTuple):
+    """What makes a container the one, as a message says it of the one, of none and of several."""
+
+    one: str
+    none: str
+    several: str
+
+
+_IS_SERVER = _Trait("is the only running PostgreSQL server", "is a PostgreSQL server", "are PostgreSQL servers")
 
 
 def is_postgres_server(container: ContainerInfo) -> bool:
@@ -65,7 +76,7 @@ def by_network_name(containers: Sequence[ContainerInfo], host: str, near: Contai
         # A scaled service answers by one name: a running one speaks for all, two running ones are two databases.
         running = [container for container in sharing if container.running]
         if len(running) > 1:
-            raise ambiguous("the network name {0}".format(host), running)
+            raise _ambiguous("answer to the network name {0}".format(host), running)
         return (running or sharing)[0]
     return sharing[0] if sharing else None
 
@@ -86,7 +97,7 @@ def choose_container(
     if host_port:
         publishing = [container for container in containers if binding_for(container, host_port)]
         if publishing:
-            return _only(publishing, "publishes port {0}".format(host_port), asked=True)
+            return _only(publishing, _trait("publish", "port {0}".format(host_port)), asked=True)
     if image or labels:
         matching = [
             container
@@ -97,7 +108,7 @@ def choose_container(
     else:
         servers = [container for container in containers if is_postgres_server(container)]
         # A stopped server is worth a word of its own, unless a port was named: that may be yet another's.
-        chosen, reason = _only(servers, "is the only running PostgreSQL server", asked=not host_port)
+        chosen, reason = _only(servers, _IS_SERVER, asked=not host_port)
     if chosen and host_port and not _serves(chosen, host_port):
         # The only candidate, but not at the port that was named: using it would reach another database by luck.
         return None, "no running container publishes port {0}".format(host_port)
@@ -111,23 +122,23 @@ def _serves(container: ContainerInfo, port: int) -> bool:
 
 
 def _only(
-    matching: Sequence[ContainerInfo], reason: str, *, asked: bool
+    matching: Sequence[ContainerInfo], trait: _Trait, *, asked: bool
 ) -> Tuple[Optional[ContainerInfo], str]:
     running = [container for container in matching if container.running]
     if len(running) > 1:
-        raise ambiguous(reason, running)
+        raise _ambiguous(trait.several, running)
     if running:
-        return running[0], "{0} {1}".format(running[0].name, reason)
+        return running[0], "{0} {1}".format(running[0].name, trait.one)
     if matching and asked:
         require_running(matching[0])
-    return None, "no running container {0}".format(reason.replace("is the only running", "is a"))
+    return None, "no running container {0}".format(trait.none)
 
 
-def ambiguous(reason: str, candidates: Sequence[ContainerInfo]) -> BackupError:
+def _ambiguous(what: str, candidates: Sequence[ContainerInfo]) -> BackupError:
     return BackupError(
         "CONTAINER_AMBIGUOUS",
-        "several containers are candidates ({0}): {1}".format(
-            reason,
+        "several running containers {0}: {1}".format(
+            what,
             ", ".join("{0} ({1})".format(container.name, container.image) for container in candidates),
         ),
     )
@@ -174,7 +185,13 @@ def _has_labels(container: ContainerInfo, labels: Mapping[str, str]) -> bool:
     )
 
 
-def _wish(image: str, labels: Optional[Mapping[str, str]]) -> str:
+def _wish(image: str, labels: Optional[Mapping[str, str]]) -> _Trait:
     wishes = ["image {0}".format(image)] if image else []
     wishes += ["label {0}={1}".format(key, value) for key, value in sorted((labels or {}).items())]
-    return "matches {0}".format(" and ".join(wishes))
+    return _trait("match", " and ".join(wishes))
+
+
+def _trait(verb: str, what: str) -> _Trait:
+    """``publish``, ``port 5432`` → one ``publishes port 5432``, several ``publish port 5432``."""
+    one = "{0}es {1}".format(verb, what)
+    return _Trait(one, one, "{0} {1}".format(verb, what))

@@ -23,9 +23,15 @@ def _backup_diff(plan: Mapping[str, Any]) -> Dict[str, str]:
         removable = {"{0}/{1}".format(item["folder"], name) for name in item["removable"]}
         after += [line for line in lines if line not in removable]
         if not item["fresh"]:
-            new = "<new backup, {0}, verified by {1}>".format(plan["format"], plan["verify"])
-            after.append("{0}/{1}".format(item["folder"], new))
+            after.append("{0}/{1}".format(item["folder"], _new(plan, item)))
     return _texts("backups of {0}".format(plan["instance"]), before, after)
+
+
+def _new(plan: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+    if item["kind"] == "globals":
+        return "<new globals>"
+    proven = "not verified" if plan["verify"] == "none" else "verified by {0}".format(plan["verify"])
+    return "<new {0} backup, {1}, {2}>".format(item["kind"], plan["format"], proven)
 
 
 def _restore_diff(plan: Mapping[str, Any]) -> Dict[str, str]:

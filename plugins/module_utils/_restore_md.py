@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_PLAIN,
     DUMP_TAR,
     GLOBALS_FILE,
+    MANIFEST_FILE,
     PLAIN_SUFFIXES,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, create_statement
@@ -33,13 +34,11 @@ create databases and roles there (`PGPASSWORD` or `~/.pgpass` for the password):
 For a server in a container, copy this folder into the container (`docker cp . NAME:/tmp/restore`), and run the
 commands there (`docker exec -it -w /tmp/restore NAME sh`).
 
-To see that nothing was damaged, compare the checksums in `manifest.json`:
+First see that nothing was damaged, by the checksums in `manifest.json`. Every line must end in `OK`:
 
-```sh
-sha256sum {checksum_files}
-```
 """
-
+# Of each file the path and then the checksum, on lines of their own.
+_COMPARE = """awk -F '"' '$2 == "path" {{ path = $4 }} $2 == "sha256" {{ print $4 "  " path }}' {0} | sha256sum -c"""
 
 _SIGNATURE = """## Signature
 
@@ -84,8 +83,7 @@ def restore_md(manifest: Mapping[str, Any], file_names: List[str], *, signed: bo
             server_version=manifest["server_version"],
             client_version=manifest["client_version"],
             created=manifest["created"],
-            checksum_files=" ".join(shlex.quote(name) for name in file_names[:1]),
-        )
+        ) + _block(_COMPARE.format(MANIFEST_FILE))
     ]
     if signed:
         parts.append(_SIGNATURE.format(check=_CHECK))

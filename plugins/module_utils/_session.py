@@ -8,7 +8,12 @@ from dataclasses import replace
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
-from ansible_collections.pgfleet.backup.plugins.module_utils._context import LOCAL, ContainerInfo, DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import (
+    LOCAL,
+    ContainerInfo,
+    DbContext,
+    TraceStep,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._discovery import discover
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -18,7 +23,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._executor_host impo
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import DOCKER, executor_for, guard
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import default_credentials_file
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
-from ansible_collections.pgfleet.backup.plugins.module_utils._request import read_request
+from ansible_collections.pgfleet.backup.plugins.module_utils._request import Request, read_request
 
 __all__ = ["Run", "Session", "instance_name", "open_session", "select_executor"]
 
@@ -74,11 +79,7 @@ def open_session(
     the maintenance database, since the one that is meant need not exist. Raises ``BackupError``; what is known of the
     context by then is in its ``result``.
     """
-    request = read_request(
-        params,
-        database=database,
-        credentials_file=params.get("credentials_file") or default_credentials_file(params["backup_dir"]),
-    )
+    request = _read_request(params, database)
     run.redactor.add(request.settings.password)
     door = EngineDoor(request.docker_host, env)
     try:
@@ -95,6 +96,19 @@ def open_session(
             executor.context.describe(), executor=executor.name, engine_client=door.client,
             transport=executor.transport, trace=list(context.describe_trace()),
         ))
+        raise
+
+
+def _read_request(params: Mapping[str, Any], database: Optional[str]) -> Request:
+    """What the user typed; options that cannot be meant are the first step's rejection."""
+    try:
+        return read_request(
+            params,
+            database=database,
+            credentials_file=params.get("credentials_file") or default_credentials_file(params["backup_dir"]),
+        )
+    except BackupError as error:
+        error.result["context"] = {"trace": [TraceStep("options", "rejected", str(error), 0.0).describe()]}
         raise
 
 

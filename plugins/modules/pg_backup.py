@@ -238,7 +238,7 @@ pruned:
   type: list
   elements: str
 plan:
-  description: What is to be done, for each database the sets that exist and whether one is fresh.
+  description: What is to be done, for each database its C(kind) of set, the sets that exist and whether one is fresh.
   returned: always
   type: dict
 run_id:

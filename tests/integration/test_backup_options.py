@@ -99,6 +99,7 @@ def test_fresh_globals_are_left_alone_like_databases(fleet: Local) -> None:
     wish: dict[str, Any] = {"all_databases": True, "exclude_databases": ["secret"], "max_age": "1h"}
     before = {item["database"]: item["id"] for item in fleet.backup(**wish).succeeded()["backups"]}
     planned = fleet.backup(**wish, check=True).succeeded()["plan"]["databases"]
+    assert {item["kind"] for item in planned if item["database"] == "@globals"} == {"globals"}
     assert {item["database"]: item["fresh"] for item in planned} == before
     again = fleet.backup(**wish).succeeded()
     assert not again["changed"]

@@ -108,7 +108,8 @@ def test_a_server_that_is_not_there(local: Local, tmp_path: Path) -> None:
 def test_a_port_out_of_range(local: Local, port: str) -> None:
     with nothing_touched(local):
         done = local.backup(login_port=port, database="postgres")
-    _refused(done, "INVALID_DB_CONFIG", naming=port, hint="65535")
+    result = _refused(done, "INVALID_DB_CONFIG", naming=port, hint="65535")
+    assert [(step["step"], step["outcome"]) for step in result["context"]["trace"]] == [("options", "rejected")]
 
 
 # -- round the guard ------------------------------------------------------------------------------------------------

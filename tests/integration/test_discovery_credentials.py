@@ -190,15 +190,15 @@ def test_the_file_fills_what_its_container_leaves_open_and_no_other(
     silent.sql("postgres", "CREATE ROLE keeper SUPERUSER LOGIN")
     file = tmp_path / "db.env"
 
-    def user(named: str) -> tuple[str, str]:
+    def user(named: str) -> tuple[str, str, str]:
         file.write_text(f"POSTGRES_USER=keeper\nPOSTGRES_PASSWORD=x\nPOSTGRES_CONTAINER={named}\n", encoding="utf-8")
         found = discover(backup_dir, container=silent.name, credentials_file=str(file), database="postgres").succeeded()
         step = {step["step"]: step for step in found["context"]["trace"]}["file"]
         assert named in step["reason"]
-        return found["context"]["user"], step["outcome"]
+        return found["context"]["user"], step["outcome"], found["context"]["credential_source"]
 
-    assert user(silent.name) == ("keeper", "found")
-    assert user(server.name) == ("postgres", "skipped"), "a file about another container has nothing to say"
+    assert user(silent.name) == ("keeper", "found", "CredFromPersistedFile")
+    assert user(server.name) == ("postgres", "skipped", "CredFromRunningContainer"), "a file about another says nothing"
 
 
 @pytest.mark.parametrize("content", ["POSTGRES_HOST=a b\n", "nonsense\n", "POSTGRES_PASSWORD='open\n", "POSTGRES_PORT=0\n"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
+from ansible_collections.pgfleet.backup.tests.support.waiting import table_locked
 
 
 def _comment(local: Local, database: str) -> list[str]:
@@ -34,6 +35,17 @@ def test_a_database_that_was_renamed_back_is_never_dropped(local: Local, databas
     third = local.restore(database=database, confirm=database, keep_previous=0).succeeded()
     assert third["restore"]["previous_database"] is None
     assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
+    assert not [name for name in local.databases() if name.startswith(database + "__before_")]
+
+
+def test_a_kept_database_that_was_given_another_name_is_never_dropped(local: Local, database: str) -> None:
+    """Whoever renames it wants it, although its comment still says whose it was."""
+    local.back_up(database)
+    previous = local.restore(database=database, confirm=database).succeeded()["restore"]["previous_database"]
+    wanted = database + "_of_last_week"
+    local.server.sql("postgres", f"ALTER DATABASE {quoted(previous)} RENAME TO {quoted(wanted)}")
+    local.restore(database=database, confirm=database, keep_previous=0).succeeded()
+    assert wanted in local.databases()
     assert not [name for name in local.databases() if name.startswith(database + "__before_")]
 
 
@@ -100,7 +112,8 @@ def test_a_foreign_dump_may_not_act_outside_its_target(local: Local, database: s
 def test_a_swap_of_a_database_with_an_awkward_name_and_its_sessions(local: Local) -> None:
     database = local.create("a$way$b")
     local.back_up(database)
-    local.restore(database=database, confirm=database).succeeded()
+    with table_locked(local.server, database):  # somebody is connected, and stays
+        local.restore(database=database, confirm=database, lock_wait_timeout=30).succeeded()
     assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
 
 

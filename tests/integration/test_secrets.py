@@ -220,6 +220,9 @@ def test_results_stay_readable_with_a_discovered_password(
     assert result["context"]["user"] == "shop"
     assert Path(result["backups"][0]["path"]).is_dir()
     assert result["context"]["database"] == "shop"
+    # Free text is scrubbed, for nobody can tell there what is meant.
+    assert any("dbname=********" in line for line in result["log"])
+    assert not [line for line in result["log"] if "shop" in line]
 
 
 def test_free_text_is_scrubbed_all_the_same(local: Local, database: str) -> None:
@@ -229,3 +232,12 @@ def test_free_text_is_scrubbed_all_the_same(local: Local, database: str) -> None
     result = done.failed_with("AUTH_FAILED")
     assert "secret of" not in result["msg"]
     assert "secret of" not in "\n".join(result["log"])
+
+
+def test_what_fails_before_a_server_is_found_is_scrubbed_as_well(local: Local, tmp_path: Path) -> None:
+    """A password too short for Ansible to scrub it, and a message that repeats it: here, the name of a file."""
+    file = tmp_path / "hush.env"
+    file.write_text("nonsense\n", encoding="utf-8")
+    done = run_module("pg_backup", {"login_password": "hush", "credentials_file": file, "backup_dir": local.backup_dir},
+                      env={"DOCKER_HOST": "unix:///nonexistent/docker.sock"})
+    assert "********.env cannot be used" in done.failed_with("INVALID_DB_CONFIG")["msg"]

@@ -137,6 +137,21 @@ def test_restore_md_brings_back_the_whole_database(local: Local, elsewhere: Embe
     assert differences(before, snapshot(functools.partial(elsewhere.sql, database))) == []
 
 
+@pytest.mark.parametrize("damaged", ["globals.sql", "database/toc.dat"])
+def test_the_first_command_of_restore_md_finds_what_was_damaged(local: Local, database: str, damaged: str) -> None:
+    folder = Path(local.back_up(database)["path"])
+
+    def check() -> tuple[int, list[str]]:
+        done = subprocess.run(["sh", "-c", _commands(folder)[0]], cwd=folder, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines()
+
+    names = sorted(file["path"] for file in _manifest(folder)["files"])
+    assert check() == (0, [f"{name}: OK" for name in names])
+    with (folder / damaged).open("ab") as file:
+        file.write(b"\0")
+    assert check() == (1, [f"{name}: {'FAILED' if name == damaged else 'OK'}" for name in names])
+
+
 def test_restore_md_of_a_cluster_s_globals(local: Local, elsewhere: EmbeddedServer, role: Callable[..., str]) -> None:
     group, member = role("NOLOGIN"), role("LOGIN PASSWORD 'p'")
     local.server.sql("postgres", f"GRANT {group} TO {member}; ALTER ROLE {member} SET search_path TO a, b")

@@ -71,7 +71,7 @@ def test_what_follows_and_is_no_member(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
 def test_a_changed_byte_is_noticed_or_changes_nothing(tmp_path: Path, name: str, data: st.DataObject) -> None:
     path = tmp_path / "x"

@@ -31,7 +31,7 @@ def test_every_password_comes_back(password: str, other: str) -> None:
     assert parse_variables(format_variables(variables)) == variables
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PASSWORDS)
 @example(AWKWARD)
 def test_a_shell_reads_the_same(password: str) -> None:

@@ -90,8 +90,14 @@ def test_the_options_name_a_remote_host(host: Host) -> None:
 
 def test_the_environment_fills_the_options_for_the_same_server_only(host: Host) -> None:
     host.environ = REMOTE
-    assert who(host.discover(login_host="db.example.com")) == ("u", "p", "shop")
-    assert who(host.discover(login_host="db.example.com", login_user="me")) == ("me", "", "shop")
+    context = host.discover(login_host="db.example.com")
+    assert (who(context), context.credential_source) == (("u", "p", "shop"), "CredFromEnv")
+    assert outcomes(context) == ["found", "found", "skipped", "skipped"]
+    assert reason(context, "environment") == "it fills what the options leave open"
+    context = host.discover(login_host="db.example.com", login_password="typed")
+    assert (who(context), context.credential_source) == (("u", "typed", "shop"), "CredFromOptions")
+    context = host.discover(login_host="db.example.com", login_user="me")
+    assert (who(context), context.credential_source) == (("me", "", "shop"), "CredFromOptions")
     assert who(host.discover(login_host="elsewhere")) == ("postgres", "", "postgres")
 
 

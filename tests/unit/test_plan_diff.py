@@ -11,7 +11,7 @@ TARGET = {"bytes": 10, "owner": "shop", "sessions": {"psql": 2, "app": 1}}
 
 
 def backup_plan(**database: Any) -> dict[str, Any]:
-    item = {"folder": "/b/i/shop", "existing": ["one", "two"], "removable": [], "fresh": False, **database}
+    item = {"folder": "/b/i/shop", "kind": "full", "existing": ["one", "two"], "removable": [], "fresh": False, **database}
     return {"databases": [item], "instance": "i", "format": "directory", "verify": "archive"}
 
 
@@ -23,16 +23,23 @@ def restore_plan(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("database", "after"), [
-    ({}, ["/b/i/shop/one", "/b/i/shop/two", "/b/i/shop/<new backup, directory, verified by archive>"]),
-    ({"removable": ["one"]}, ["/b/i/shop/two", "/b/i/shop/<new backup, directory, verified by archive>"]),
+    ({}, ["/b/i/shop/one", "/b/i/shop/two", "/b/i/shop/<new full backup, directory, verified by archive>"]),
+    ({"removable": ["one"]}, ["/b/i/shop/two", "/b/i/shop/<new full backup, directory, verified by archive>"]),
     ({"fresh": True}, ["/b/i/shop/one", "/b/i/shop/two"]),
-    ({"existing": []}, ["/b/i/shop/<new backup, directory, verified by archive>"]),
+    ({"existing": []}, ["/b/i/shop/<new full backup, directory, verified by archive>"]),
+    ({"existing": [], "kind": "filtered"}, ["/b/i/shop/<new filtered backup, directory, verified by archive>"]),
+    ({"existing": [], "kind": "globals"}, ["/b/i/shop/<new globals>"]),
 ])
 def test_backups(database: dict[str, Any], after: list[str]) -> None:
     diff = plan_diff(backup_plan(**database))
     assert diff["after"].splitlines() == after
     assert diff["before"].splitlines() == ["/b/i/shop/" + name for name in database.get("existing", ["one", "two"])]
     assert diff["before_header"] == diff["after_header"] == "backups of i"
+
+
+def test_a_backup_that_proves_nothing_is_not_called_verified() -> None:
+    diff = plan_diff({**backup_plan(existing=[]), "verify": "none"})
+    assert diff["after"] == "/b/i/shop/<new full backup, directory, not verified>\n"
 
 
 STATE = "10 bytes, owner shop, sessions: 1 x app, 2 x psql"

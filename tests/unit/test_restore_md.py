@@ -39,7 +39,7 @@ def test_the_steps_in_order() -> None:
         "# How to restore this backup by hand", "## Roles", "## Database", "## Data", "## Properties", "## Statistics",
     ]
     steps = blocks(text)
-    assert steps[0] == "sha256sum database/toc.dat"
+    assert steps[0].endswith(" manifest.json | sha256sum -c")
     assert steps[1] == "psql -X -v ON_ERROR_STOP=1 -d dbname=postgres -f globals.sql"
     assert 'CREATE DATABASE "shop" TEMPLATE template0' in steps[2]
     assert steps[3] == "pg_restore --exit-on-error -d dbname=shop -j 2 database"
