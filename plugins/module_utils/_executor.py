@@ -56,6 +56,18 @@ __all__ = ["PgExecutor"]
 _QUERY_SECONDS = 300.0
 # A session that only stays must not be ended for its silence. Before 14 there is no such setting.
 _PATIENCE = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'"
+_END_SESSIONS = """
+DO $end$
+BEGIN
+  FOR attempt IN 1..200 LOOP
+    PERFORM pg_stat_clear_snapshot();
+    PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {0};
+    EXIT WHEN NOT FOUND;
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END
+$end$;
+"""
 
 
 class PgExecutor(ABC):
@@ -305,21 +317,22 @@ class PgExecutor(ABC):
                 with self.unlimited():
                     self._signal(process, "TERM")
                     if not self._gone(process, 3.0):
-                        self._terminate_sessions()
+                        self.end_sessions()
                         if not self._gone(process, 2.0):
                             self._signal(process, "KILL")
             finally:
                 self._ending = False
         process.close()
 
-    def _terminate_sessions(self) -> None:
-        sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {0}".format(
-            literal(self.application_name)
-        )
+    def end_sessions(self) -> None:
+        """End the sessions of this run on the server, and see them gone. A tool that died may have left one at work.
+
+        Never raises, and takes seconds at most.
+        """
         try:
             self.run(
-                "psql", ["-XAtq", "-c", sql], database=self.control_database, env={"PGAPPNAME": "pgfleet-end"},
-                timeout=10.0,
+                "psql", ["-XAtq", "-c", _END_SESSIONS.format(literal(self.application_name))],
+                database=self.control_database, env={"PGAPPNAME": "pgfleet-end"}, timeout=15.0,
             )
         except BackupError as error:
             self.log.add("sessions of {0} could not be ended: {1}".format(self.application_name, error))

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 from typing import Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 
 __all__ = [
-    "DRILL", "KEPT", "SIDE", "is_kept", "is_ours", "is_under_way", "previous_marker", "unfinished_marker",
-    "without_marker",
+    "DRILL", "KEPT", "SIDE", "STAMP_FORMAT", "is_kept", "is_ours", "is_under_way", "kept_at", "previous_marker",
+    "unfinished_marker", "without_marker",
 ]
 
 # Replaced ones that are kept, restores under way, and drills.
@@ -19,6 +20,7 @@ KEPT = "__before_"
 SIDE = "__side_"
 DRILL = "__drill_"
 _STAMP = "[0-9]{8}T[0-9]{6}Z"
+STAMP_FORMAT = "%Y%m%dT%H%M%SZ"
 _OURS = re.compile("({0}|{1}|{2}){3}".format(KEPT, SIDE, DRILL, _STAMP))
 _KEPT = re.compile("{0}{1}$".format(KEPT, _STAMP))
 _UNDER_WAY = re.compile("({0}|{1}){2}$".format(SIDE, DRILL, _STAMP))
@@ -33,6 +35,14 @@ def is_ours(name: str) -> bool:
 def is_kept(name: str) -> bool:
     """Whether a database has the name of a replaced one. One that was renamed back has not, and is in use again."""
     return bool(_KEPT.search(name))
+
+
+def kept_at(name: str) -> datetime:
+    """The moment in the name of a kept database; the beginning of time for one that is no moment."""
+    try:
+        return datetime.strptime(name[-16:], STAMP_FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return datetime.min.replace(tzinfo=timezone.utc)
 
 
 def is_under_way(name: str) -> bool:

@@ -22,8 +22,9 @@ __all__ = [
     "SPECIAL_TABLES",
     "TABLESPACE_NAMES",
     "database_state",
+    "databases_marked",
     "how_many_exist",
-    "kept_databases",
+    "names_that_exist",
     "roles",
     "row_counts",
     "sequence_values",
@@ -185,10 +186,16 @@ def how_many_exist(names: Iterable[str]) -> str:
     return "SELECT count(*) FROM pg_database WHERE datname IN ({0});".format(", ".join(literal(name) for name in names))
 
 
-def kept_databases(prefix: str) -> str:
-    """Databases whose comment begins with ``prefix``, newest first by name."""
+def names_that_exist(names: Iterable[str]) -> str:
+    """Those of these names that a database has."""
+    return "SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datname IN ({0});".format(
+        ", ".join(literal(name) for name in names))
+
+
+def databases_marked(prefix: str) -> str:
+    """Databases whose comment begins with ``prefix``."""
     return """
-SELECT coalesce(json_agg(datname ORDER BY datname DESC), '[]') FROM pg_database d
+SELECT coalesce(json_agg(datname), '[]') FROM pg_database d
 WHERE starts_with(shobj_description(d.oid, 'pg_database'), {0});
 """.format(literal(prefix))
 

@@ -29,7 +29,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options im
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
-    comment_statement,
     free_moment,
     new_database,
     sweep_databases,
@@ -40,7 +39,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     instance_name,
     open_session,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._swap import prune_previous, side_name, swap_databases
+from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
+    kept_databases,
+    prune_previous,
+    side_name,
+    swap_databases,
+)
 
 __all__ = ["restore"]
 
@@ -130,10 +134,8 @@ class _Restore:
                 )
             elif self.options.strategy == "in_place":
                 filled, verification = self._in_place()
-            elif self.state is None:
-                filled, verification = self._create(self.target)
             else:
-                filled, verification = self._swap(self.state)
+                filled, verification = self._beside()
         return {
             "database": self.source_name,
             "target_database": self.target,
@@ -148,30 +150,26 @@ class _Restore:
 
     # The strategies.
 
-    def _create(self, name: str) -> Tuple[Filled, Optional[Dict[str, Any]]]:
-        """A new database, complete with its properties; gone again if anything fails."""
-        with new_database(self.session, name, self.properties, target=name):
-            filled = self._fill(name)
-            verification = self._verify(name)
-            self._apply_properties(name)
-            self.session.executor.query(comment_statement(name, self._comment()), database=self.session.maintenance_db)
-        return filled, verification
-
-    def _swap(self, state: Mapping[str, Any]) -> Tuple[Filled, Optional[Dict[str, Any]]]:
-        """A side database that takes the target's name when it is complete."""
-        moment = free_moment(self.session, self.target, (SIDE, KEPT))
+    def _beside(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
+        """A side database that takes the target's name when it is complete: nobody ever sees half of it."""
+        kept = kept_databases(self.session, self.target)
+        moment = free_moment(self.session, self.target, (SIDE, KEPT), after=kept)
         side = side_name(self.target, moment)
         with new_database(self.session, side, self.properties, target=self.target):
             filled = self._fill(side)
             verification = self._verify(side)
             self._apply_properties(side)
-            self.previous = swap_databases(
-                self.session, target=self.target, side=side, state=state, moment=moment,
-                lock_wait_timeout=self.options.lock_wait_timeout, comment=self._comment(),
+            swap_databases(
+                self.session, target=self.target, side=side, state=self.state, moment=moment,
+                lock_wait_timeout=self.options.lock_wait_timeout, comment=self._comment(), done=self._swapped,
             )
-            self.result["changed"] = True
-        self._prune_previous()
+        if self.previous:
+            self._prune_previous()
         return filled, verification
+
+    def _swapped(self, kept: Optional[str]) -> None:
+        self.previous = kept
+        self.result["changed"] = True
 
     def _prune_previous(self) -> None:
         """The restore is done: what cannot be tidied up afterwards is said, and does not make it fail."""

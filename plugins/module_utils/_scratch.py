@@ -8,14 +8,18 @@ is one that nobody will finish.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import is_under_way, unfinished_marker
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import (
+    STAMP_FORMAT,
+    is_under_way,
+    kept_at,
+    unfinished_marker,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import create_statement
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
@@ -39,32 +43,44 @@ _TEMPLATE = "template1"  # nobody else could make a database while a session sta
 def new_database(
     session: Session, name: str, properties: Optional[Mapping[str, Any]], *, target: str
 ) -> Iterator[None]:
-    """A database made from ``template0`` for ``target`` with these properties; gone again if anything inside fails.
+    """A database made from ``template0`` for ``target`` with these properties.
 
-    Its comment says that it is unfinished: whoever finishes it gives it its own.
+    It is gone again if anything fails, its making included. ``name`` is one that nobody else would choose, a side
+    database's or a drill's. Its comment says that it is unfinished: whoever finishes it gives it its own.
+    Raises ``TARGET_EXISTS`` for a name that is taken all the same; that database is left alone.
     """
     executor = session.executor
     marker = unfinished_marker(target, executor.run_id)
     sql = "{0};\n{1};".format(
         create_statement(name, properties, server_major=session.context.server_major), comment_statement(name, marker)
     )
+    made = False
     try:
         with ExitStack() as stack:
             if session.maintenance_db == _TEMPLATE:
                 executor.query(sql, database=_TEMPLATE, timeout=None)
             else:
                 stack.enter_context(executor.made_by(sql, database=session.maintenance_db))
+            made = True
             yield
-    except BaseException:
-        with executor.unlimited():
-            try:
-                # It may not have come to be, because there is one of this name already, which is not ours.
-                state = executor.query_json(_queries.database_state(name), database=session.maintenance_db)
-                if state and state["comment"] == marker:
-                    discard_database(session, name)
-            except BackupError as error:
-                executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
+    except BaseException as failure:
+        if made or not (isinstance(failure, BackupError) and failure.code == "TARGET_EXISTS"):
+            _remove(session, name, marker)
         raise
+
+
+def _remove(session: Session, name: str, marker: str) -> None:
+    """Clean up after a failure, which stays the one that is told."""
+    executor = session.executor
+    with executor.unlimited():
+        executor.end_sessions()  # one that still creates it would come after us
+        try:
+            # One that was interrupted in the making has no comment yet.
+            state = executor.query_json(_queries.database_state(name), database=session.maintenance_db)
+            if state and state["comment"] in (marker, None):
+                discard_database(session, name)
+        except BackupError as error:
+            executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
 
 
 def comment_statement(name: str, comment: Optional[str]) -> str:
@@ -90,14 +106,20 @@ def discard_database(session: Session, name: str) -> None:
     drop_database(session, name)
 
 
-def free_moment(session: Session, target: str, endings: Sequence[str]) -> str:
-    """The moment, as the names of our databases carry it; a later one while one of its names is taken."""
+def free_moment(session: Session, target: str, endings: Sequence[str], *, after: Sequence[str] = ()) -> str:
+    """The moment, as the names of our databases carry it; a later one while one of its names is taken.
+
+    It is later than those in the names ``after``, whatever the clock says, so that they tell which is the newest.
+    """
+    moment = max(
+        [datetime.now(timezone.utc).replace(microsecond=0)] + [kept_at(name) + timedelta(seconds=1) for name in after]
+    )
     while True:
-        moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        names = [truncate_name(target, ending + moment) for ending in endings]
+        stamp = moment.strftime(STAMP_FORMAT)
+        names = [truncate_name(target, ending + stamp) for ending in endings]
         if session.executor.query(_queries.how_many_exist(names), database=session.maintenance_db) == "0":
-            return moment
-        time.sleep(0.2)
+            return stamp
+        moment += timedelta(seconds=1)
 
 
 def sweep_databases(session: Session, target: str) -> None:

@@ -66,6 +66,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "too many connections|remaining connection slots",
         ),
     ),
+    ("TARGET_EXISTS", ('database ".*" already exists',)),
     (
         "TARGET_IN_USE",
         ("is being accessed by other users", "permission denied to terminate process"),

@@ -9,7 +9,7 @@ until A commits: whoever reconnects meanwhile waits for A's lock on the database
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases impo
     KEPT,
     SIDE,
     is_kept,
+    kept_at,
     previous_marker,
     without_marker,
 )
@@ -24,27 +25,38 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import com
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["prune_previous", "side_name", "swap_databases"]
+__all__ = ["kept_databases", "prune_previous", "side_name", "swap_databases"]
 
-_RENAME = """
-SET lock_timeout = {lock_timeout};
+_SWAP = """
 BEGIN;
+SET LOCAL lock_timeout = {lock_timeout};
 ALTER DATABASE {target} RENAME TO {kept};
 ALTER DATABASE {side} RENAME TO {target};
 COMMENT ON DATABASE {kept} IS {comment};
-{finished};
 ALTER DATABASE {kept} WITH ALLOW_CONNECTIONS false;
+{finish}
 COMMIT;
 """
-# Ends by itself when the name has moved on, or after a minute. The target is told by its oid: the sessions of the new
-# one are never touched. A session that we may not end is left; the rename then fails and says so.
+# Nobody is turned away but while session A is in its transaction, even if we are killed: it ends by itself when A is
+# gone or the name has moved on, or after a minute. A is the session of our run that is not idle; another one only
+# stays. The target is told by its oid: the sessions of the new one are never touched. A session that we may not end is
+# left; the rename then fails and says so.
 _CLEAR_THE_WAY = """
 DO {tag}
 DECLARE
   session_pid int;
+  seen boolean := false;
 BEGIN
   FOR attempt IN 1..1200 LOOP
     PERFORM pg_stat_clear_snapshot();
+    IF NOT EXISTS (
+      SELECT FROM pg_stat_activity WHERE application_name = {us} AND pid <> pg_backend_pid() AND state <> 'idle'
+    ) THEN
+      EXIT WHEN seen;
+      PERFORM pg_sleep(0.05);
+      CONTINUE;
+    END IF;
+    seen := true;
     EXIT WHEN NOT EXISTS (SELECT FROM pg_database WHERE oid = {oid} AND datname = {name});
     FOR session_pid IN
       SELECT pid FROM pg_stat_activity WHERE datid = {oid} AND backend_type = 'client backend'
@@ -67,53 +79,94 @@ def side_name(target: str, moment: str) -> str:
 
 
 def swap_databases(
-    session: Session, *, target: str, side: str, state: Mapping[str, Any], moment: str, lock_wait_timeout: int,
-    comment: Optional[str],
-) -> str:
-    """Let ``side`` take the name ``target`` and its own ``comment``; the name under which the old one is kept.
+    session: Session, *, target: str, side: str, state: Optional[Mapping[str, Any]], moment: str,
+    lock_wait_timeout: int, comment: Optional[str], done: Callable[[Optional[str]], None],
+) -> None:
+    """Let ``side`` take the name ``target`` and its own ``comment``, open to connections.
 
-    ``state`` is what the target was found to be. Raises ``TARGET_IN_USE`` or what the server says; the old database
-    then still has its name, and nobody was barred from it.
+    ``state`` is what the target was found to be, None where there is none. ``done`` is told under which name the old
+    one is kept, as soon as that is certain, however this ends. Raises ``TARGET_IN_USE``, ``TARGET_EXISTS`` or what the
+    server says; the old database then still has its name, and nobody was barred from it.
     """
+    kept = None if state is None else truncate_name(target, KEPT + moment)
+    try:
+        if state is None or kept is None:
+            sql = "BEGIN;\nALTER DATABASE {0} RENAME TO {1};\n{2}\nCOMMIT;".format(
+                ident(side), ident(target), _finish(target, comment))
+            session.executor.query(sql, database=session.maintenance_db)
+        else:
+            _exchange(session, target=target, side=side, kept=kept, state=state, moment=moment,
+                      lock_wait_timeout=lock_wait_timeout, finish=_finish(target, comment))
+    except BaseException as error:
+        # A connection may be lost after the commit, and a signal come: what counts is what the server holds.
+        if not _is_done(session, target=target, side=side):
+            raise
+        done(kept)
+        if not isinstance(error, BackupError):
+            raise
+        session.executor.log.add_warning("{0} is restored, although its session ended with: {1}".format(target, error))
+    else:
+        done(kept)
+    session.executor.log.add("{0} is the restored database{1}".format(
+        target, ", the previous one is kept as {0}".format(kept) if kept else ""))
+
+
+def _finish(target: str, comment: Optional[str]) -> str:
+    return "{0};\nALTER DATABASE {1} WITH ALLOW_CONNECTIONS true;".format(
+        comment_statement(target, comment), ident(target))
+
+
+def _is_done(session: Session, *, target: str, side: str) -> bool:
+    """Whether the side database has got its name, once no session of ours can change that any more."""
     executor = session.executor
-    kept = truncate_name(target, KEPT + moment)
-    rename = _RENAME.format(
+    with executor.unlimited():
+        executor.end_sessions()
+        try:
+            names = executor.query_json(_queries.names_that_exist((target, side)), database=session.maintenance_db)
+        except BackupError as error:
+            executor.log.add_warning("whether {0} was swapped could not be asked: {1}".format(target, error))
+            return False
+    return bool(names == [target])
+
+
+def _exchange(
+    session: Session, *, target: str, side: str, kept: str, state: Mapping[str, Any], moment: str,
+    lock_wait_timeout: int, finish: str,
+) -> None:
+    executor = session.executor
+    swap = _SWAP.format(
         lock_timeout=literal("{0}s".format(lock_wait_timeout)),
         target=ident(target),
         kept=ident(kept),
         side=ident(side),
         comment=literal("{0}{1}\n{2}".format(
             previous_marker(target), moment, without_marker(state["comment"]) or "").rstrip()),
-        finished=comment_statement(target, comment),
+        finish=finish,
     )
     tag = "$way$"
     while tag in target:
         tag = "$way{0}$".format(len(tag))
-    clear = _CLEAR_THE_WAY.format(oid=int(state["oid"]), name=literal(target), tag=tag)
-    try:
-        with executor.beside(clear, database=session.maintenance_db):
-            executor.query(rename, database=session.maintenance_db, timeout=None)
-    except BackupError as error:
-        with executor.unlimited():
-            now = executor.query_json(_queries.database_state(target), database=session.maintenance_db)
-        if now is None or now["oid"] == state["oid"]:
-            raise
-        # The connection was lost after the commit: what counts is what the server holds.
-        executor.log.add_warning("the swap is done, although its session ended with: {0}".format(error))
-    executor.log.add("Swapped: {0} is the restored database, the previous one is kept as {1}".format(target, kept))
-    return kept
+    clear = _CLEAR_THE_WAY.format(
+        oid=int(state["oid"]), name=literal(target), us=literal(executor.application_name), tag=tag)
+    with executor.beside(clear, database=session.maintenance_db):
+        executor.query(swap, database=session.maintenance_db, timeout=None)
+
+
+def kept_databases(session: Session, target: str) -> List[str]:
+    """The databases that are kept for ``target``, newest first.
+
+    What was renamed back is in use again, and is no longer one of them, whatever its comment says.
+    """
+    marked = session.executor.query_json(
+        _queries.databases_marked(previous_marker(target)), database=session.maintenance_db
+    )
+    return sorted((name for name in marked if is_kept(name)), key=kept_at, reverse=True)
 
 
 def prune_previous(session: Session, target: str, keep: int) -> List[str]:
-    """Drop all but the newest ``keep`` databases that were kept for ``target``; the names of those dropped.
-
-    What was renamed back is in use again, and is no longer ours to drop, whatever its comment says.
-    """
-    marked = session.executor.query_json(
-        _queries.kept_databases(previous_marker(target)), database=session.maintenance_db
-    )
-    dropped = [name for name in marked if is_kept(name)][keep:]
+    """Drop all but the newest ``keep`` databases that were kept for ``target``; the names of those dropped."""
+    dropped = kept_databases(session, target)[keep:]
     for name in dropped:
         drop_database(session, name)
         session.executor.log.add("Dropped the previous database {0}".format(name))
-    return list(dropped)
+    return dropped

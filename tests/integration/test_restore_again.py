@@ -127,3 +127,15 @@ def test_rows_that_are_not_a_tables_own_are_compared_as_they_were_dumped(local: 
     local.back_up(database, extra_args=["--load-via-partition-root"])
     restored = local.restore(database=database, strategy="drill").succeeded()["restore"]
     assert restored["verification"]["rows"] == 2
+
+
+def test_a_clock_that_goes_back_does_not_cost_the_newest_of_the_kept(local: Local, database: str) -> None:
+    local.back_up(database)
+    ahead = f"{database}__before_29991231T235959Z"
+    previous = local.restore(database=database, confirm=database).succeeded()["restore"]["previous_database"]
+    local.server.sql("postgres", f"ALTER DATABASE {quoted(previous)} RENAME TO {quoted(ahead)}")
+    local.server.sql(database, "INSERT INTO t VALUES (4)")
+    again = local.restore(database=database, confirm=database, keep_previous=1).succeeded()["restore"]
+    assert [name for name in local.databases() if name.startswith(database + "__")] == [again["previous_database"]]
+    local.server.sql("postgres", f"ALTER DATABASE {quoted(again['previous_database'])} ALLOW_CONNECTIONS true")
+    assert local.server.sql(again["previous_database"], "SELECT count(*) FROM t") == ["4"]

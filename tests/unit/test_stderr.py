@@ -51,6 +51,7 @@ AT = 'psql: error: connection to server at "127.0.0.1", port 5432 failed: '
     (AT + 'SSL error: certificate verify failed', "CONNECTION_FAILED"),
     ('ERROR:  database "shop" is being accessed by other users', "TARGET_IN_USE"),
     ("ERROR:  permission denied to terminate process", "TARGET_IN_USE"),
+    ('psql:<stdin>:1: ERROR:  database "shop" already exists', "TARGET_EXISTS"),
     ("pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout\n"
      "pg_dump: detail: Query was: COPY public.t TO stdout", "BACKUP_FAILED"),
     ("pg_dump: error: query failed: ERROR:  permission denied for table t", "BACKUP_FAILED"),
