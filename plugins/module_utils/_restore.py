@@ -21,9 +21,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOB
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, SIDE
+from ansible_collections.pgfleet.backup.plugins.module_utils._previous import go_back
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
+    PREVIOUS,
     RestoreOptions,
     read_restore_options,
 )
@@ -41,9 +43,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
     kept_databases,
-    prune_previous,
     side_name,
     swap_databases,
+    tidy_previous,
 )
 
 __all__ = ["restore"]
@@ -65,6 +67,9 @@ def restore(
     session = _outside(session, target)
     result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
+    if options.backup == PREVIOUS:
+        go_back(session, options, instance=instance, source_name=source_name, target=target, check=check, result=result)
+        return
     source = find_source(
         options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name,
         key=options.signing_key,
@@ -163,23 +168,12 @@ class _Restore:
                 self.session, target=self.target, side=side, state=self.state, moment=moment,
                 lock_wait_timeout=self.options.lock_wait_timeout, comment=self._comment(), done=self._swapped,
             )
-        if self.previous:
-            self._prune_previous()
+        self.previous = tidy_previous(self.session, self.target, self.options.keep_previous, self.previous)
         return filled, verification
 
     def _swapped(self, kept: Optional[str]) -> None:
         self.previous = kept
         self.result["changed"] = True
-
-    def _prune_previous(self) -> None:
-        """The restore is done: what cannot be tidied up afterwards is said, and does not make it fail."""
-        try:
-            dropped = prune_previous(self.session, self.target, self.options.keep_previous)
-        except BackupError as error:
-            self.session.executor.log.add_warning("an older previous database could not be dropped: {0}".format(error))
-        else:
-            if self.previous in dropped:
-                self.previous = None
 
     def _in_place(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """Into the live database in one transaction: all of it, or nothing."""

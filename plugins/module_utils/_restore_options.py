@@ -11,7 +11,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
 
-__all__ = ["RestoreOptions", "read_restore_options"]
+__all__ = ["PREVIOUS", "RestoreOptions", "read_restore_options"]
+
+PREVIOUS = "previous"  # what ``backup`` says to go back to the database that a swap has kept
 
 _MAX_JOBS = 4
 
@@ -81,6 +83,11 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         signing_key=read_signing_key(params),
     )
+    if options.backup == PREVIOUS and options.strategy != "swap":
+        raise BackupError(
+            "INVALID_DB_CONFIG", "backup=previous swaps the kept database back, and knows no other strategy",
+            hint="Leave strategy out.",
+        )
     if options.strategy == "drill" and options.partial:
         raise BackupError(
             "INVALID_DB_CONFIG", "a drill proves a whole backup, and schemas or tables would restore a part of it",

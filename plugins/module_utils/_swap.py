@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import com
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["kept_databases", "prune_previous", "side_name", "swap_databases"]
+__all__ = ["kept_databases", "side_name", "swap_databases", "tidy_previous"]
 
 _SWAP = """
 BEGIN;
@@ -163,10 +163,19 @@ def kept_databases(session: Session, target: str) -> List[str]:
     return sorted((name for name in marked if is_kept(name)), key=kept_at, reverse=True)
 
 
-def prune_previous(session: Session, target: str, keep: int) -> List[str]:
-    """Drop all but the newest ``keep`` databases that were kept for ``target``; the names of those dropped."""
-    dropped = kept_databases(session, target)[keep:]
-    for name in dropped:
-        drop_database(session, name)
-        session.executor.log.add("Dropped the previous database {0}".format(name))
-    return dropped
+def tidy_previous(session: Session, target: str, keep: int, kept: Optional[str]) -> Optional[str]:
+    """Drop all but the newest ``keep`` databases that are kept for ``target``, when a swap has just ``kept`` one.
+
+    Returns what is left of that one. The swap is done: what cannot be dropped is said, and does not make it fail.
+    """
+    if kept is None:
+        return None
+    try:
+        dropped = kept_databases(session, target)[keep:]
+        for name in dropped:
+            drop_database(session, name)
+            session.executor.log.add("Dropped the previous database {0}".format(name))
+    except BackupError as error:
+        session.executor.log.add_warning("an older previous database could not be dropped: {0}".format(error))
+        return kept
+    return None if kept in dropped else kept

@@ -29,6 +29,8 @@ options:
     description:
       - V(latest) is the newest verified full set of O(database). Also the id of a set, or the path of a set or of any
         dump file or folder, which is told by its content.
+      - V(previous) reads no backup. It swaps the database that the last swap has kept back into its place, and keeps
+        the other one instead.
     type: str
     default: latest
   target_database:
@@ -126,6 +128,13 @@ EXAMPLES = r"""
     database: shop
     confirm: shop
 
+- name: Go back to the database that the last restore replaced
+  pgfleet.backup.pg_restore:
+    container: app
+    database: shop
+    backup: previous
+    confirm: shop
+
 - name: Restore one backup under another name, to look something up
   pgfleet.backup.pg_restore:
     container: app
@@ -185,7 +194,7 @@ restore:
         - What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
         - With O(strategy=drill) also how long it took, C(seconds), the restored database's size, C(bytes), and
           C(bytes_per_second) and C(rows_per_second).
-        - Null when O(schemas) or O(tables) restored a part.
+        - Null when O(schemas) or O(tables) restored a part, and with O(backup=previous).
       type: dict
       returned: success
 safety_backup:
