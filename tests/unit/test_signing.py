@@ -112,6 +112,13 @@ def test_what_is_no_signature_says_why(signature: Any, words: str) -> None:
     assert words in KEY.fault({}, signature)
 
 
+def test_a_document_that_is_too_deep_is_only_refused() -> None:
+    deep: Dict[str, Any] = {}
+    for _level in range(100000):
+        deep = {"a": deep}
+    assert "too deeply" in KEY.fault(deep, KEY.sign({}))
+
+
 # --- sets
 
 
