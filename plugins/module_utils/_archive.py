@@ -6,19 +6,28 @@ from __future__ import annotations
 
 import io
 import os
-import tarfile
-from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Set
+import re
+import stat
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive_tar import is_tar, read_tar
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import MAGIC, Toc, read_toc
 from ansible_collections.pgfleet.backup.plugins.module_utils._codec import compression_of, decoded, file_chunks
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 
 __all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "scan", "scan_staged"]
 
 FORMAT_SWITCH = {"directory": "d", "custom": "c", "tar": "t", "plain": "p"}
 _HEAD = 64 * 1024
+_PACKED_TOC = 256 << 20  # a compressed file's size says little of what comes out of it
+_FOLDER_TOCS = ("toc.dat", "toc.dat.gz", "toc.dat.lz4", "toc.dat.zst")
+_PLAIN = b"-- PostgreSQL database dump"
+_CLUSTER = b"-- PostgreSQL database cluster dump"
+_THROUGH_TERMINAL = re.compile(rb"(?m)^-- PostgreSQL database dump\r$")
+_FEW_LINES = 4
 
 
 class Fingerprint(NamedTuple):
@@ -47,30 +56,81 @@ class Dump(NamedTuple):
 
 
 def identify(path: str) -> Dump:
-    """Tell a dump's format by its content, not by its name. Raises ``INVALID_BACKUP_FORMAT``."""
+    """Tell a dump's format by its content, not by its name.
+
+    ``path`` may be a link to a dump; inside a folder only ordinary files are. Raises ``INVALID_BACKUP_FORMAT``, and
+    ``VERIFY_FAILED`` for what can be seen to be damaged already.
+    """
     try:
-        if os.path.isdir(path):
-            toc_path = os.path.join(path, "toc.dat")
-            if not os.path.isfile(toc_path):
-                raise _not_a_dump(path, "the folder has no toc.dat")
-            with open(toc_path, "rb") as file:
-                return Dump(path, "directory", "none", read_toc(file))
-        compression = compression_of(path)
-        head = b""
-        for chunk in decoded(path):
-            head += chunk
-            if len(head) >= _HEAD:
-                break
-        if head.startswith(MAGIC):
-            toc = _read_whole_toc(path, compression)
-            return Dump(path, "custom", compression, toc)
-        if head[257:262] == b"ustar" and compression == "none":
-            return Dump(path, "tar", "none", _read_tar(path))
-        if b"PostgreSQL database dump" in head:
-            return Dump(path, "plain", compression, None)
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return Dump(path, "directory", "none", _read_folder(path))
+        if not stat.S_ISREG(status.st_mode):
+            raise _not_a_dump(path, "it is no ordinary file or folder")
+        try:
+            return _identify_file(path, status.st_size)
+        except BackupError as error:
+            raise _went_through_terminal(path) or error from error
     except OSError as error:
         raise _not_a_dump(path, error.strerror or "it cannot be read") from error
+
+
+def _identify_file(path: str, size: int) -> Dump:
+    compression = compression_of(path)
+    limit = size if compression == "none" else _PACKED_TOC
+    head = b""
+    for chunk in decoded(path):
+        head += chunk
+        if len(head) >= _HEAD:
+            break
+    if head.startswith(MAGIC):
+        with _reading(path) as file:
+            return Dump(path, "custom", compression, read_toc(file, limit))
+    if is_tar(head):
+        with _reading(path) as file:
+            return Dump(path, "tar", compression, read_tar(file, limit))
+    if _CLUSTER in head:
+        raise BackupError(
+            "INVALID_BACKUP_FORMAT", "{0} is a dump of a whole server, made by pg_dumpall".format(path),
+            hint="Restore it by psql by hand, or make a dump of the one database by pg_dump.",
+        )
+    if _PLAIN in head and not _THROUGH_TERMINAL.search(head):
+        return Dump(path, "plain", compression, None)
     raise _not_a_dump(path, "its content is of no format that pg_dump writes")
+
+
+def _read_folder(path: str) -> Toc:
+    """The table of contents of a folder, which may have been compressed afterwards as the data may have been."""
+    found = [name for name in _FOLDER_TOCS if os.path.lexists(os.path.join(path, name))]
+    if not found:
+        raise _not_a_dump(path, "the folder has no toc.dat")
+    with os.scandir(path) as entries:
+        for entry in entries:
+            # What a link leads to is none of the dump's, and a pipe never ends.
+            if not entry.is_file(follow_symlinks=False):
+                raise _not_a_dump(path, "{0} in it is no ordinary file".format(entry.name))
+    toc = os.path.join(path, found[0])
+    with _reading(toc) as file:
+        return read_toc(file, os.path.getsize(toc) if compression_of(toc) == "none" else _PACKED_TOC)
+
+
+def _went_through_terminal(path: str) -> Optional[BackupError]:
+    """What explains a damaged dump in which a terminal has put a carriage return in front of every line feed."""
+    for chunks in (file_chunks(path), decoded(path)):
+        try:
+            head = next(chunks, b"")
+        except BackupError:
+            continue
+        lines = head.count(b"\n")
+        text = MAGIC in head[:_HEAD] or _PLAIN in head[:_HEAD] or compression_of(path) != "none" or is_tar(head)
+        if text and lines >= _FEW_LINES and head.count(b"\r\n") == lines:
+            return BackupError(
+                "INVALID_BACKUP_FORMAT",
+                "{0} was written through a terminal, which put a carriage return in front of each line feed".format(
+                    path),
+                hint="Make the dump again without -t (--tty), as in: docker exec CONTAINER pg_dump … > FILE",
+            )
+    return None
 
 
 def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
@@ -97,7 +157,8 @@ def _scan(
     executor: PgExecutor, args: List[str], toc: Toc, *, source: Optional[Iterable[bytes]]
 ) -> Fingerprint:
     scanner = CopyScanner(
-        entry.copy_statement for entry in toc.entries if entry.kind == "TABLE DATA" and entry.copy_statement
+        (entry.copy_statement for entry in toc.entries if entry.kind == "TABLE DATA" and entry.copy_statement),
+        toc.encoding,
     )
     # Definitions were read with the table of contents; the data section is everything else there is.
     result = executor.run(
@@ -113,7 +174,7 @@ def _scan(
 
 
 def _scan_plain(dump: Dump, *, foreign: bool) -> Fingerprint:
-    scanner = CopyScanner(foreign=foreign)
+    scanner = PlainScanner(foreign=foreign)
     for chunk in dump.chunks():
         scanner.feed(chunk)
     scanner.finish()
@@ -122,47 +183,9 @@ def _scan_plain(dump: Dump, *, foreign: bool) -> Fingerprint:
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, {})
 
 
-def _read_whole_toc(path: str, compression: str) -> Toc:
-    if compression == "none":
-        with open(path, "rb") as file:
-            return read_toc(file)
-    return read_toc(io.BufferedReader(_ChunkFile(decoded(path))))
-
-
-def _read_tar(path: str) -> Toc:
-    """The table of contents of a tar archive, once each of its entries was found whole."""
-    try:
-        size = os.path.getsize(path)
-        toc: Optional[Toc] = None
-        with tarfile.open(path, mode="r:") as archive:
-            for member in archive:
-                if member.offset_data + member.size > size:
-                    raise BackupError("VERIFY_FAILED", "the tar archive is cut off inside {0}".format(member.name))
-                if member.name == "toc.dat":
-                    content = archive.extractfile(member)
-                    toc = read_toc(content) if content else None  # type: ignore[arg-type]
-    except tarfile.TarError as error:
-        raise BackupError("VERIFY_FAILED", "the tar archive is damaged: {0}".format(error)) from error
-    if toc is None:
-        raise _not_a_dump(path, "the tar archive has no toc.dat")
-    with tarfile.open(path, mode="r:") as archive:
-        missing = _wanted_members(archive, toc) - set(archive.getnames())
-    if missing:
-        raise BackupError("VERIFY_FAILED", "the tar archive lacks {0}".format(sorted(missing)[0]))
-    return toc
-
-
-def _wanted_members(archive: tarfile.TarFile, toc: Toc) -> Set[str]:
-    """The members that hold data. Large objects have one each, listed in members of their own (``blobs.toc``)."""
-    entries = [entry for entry in toc.entries if entry.has_data and entry.file_name]
-    wanted = {entry.file_name for entry in entries if entry.kind != "BLOBS"}
-    listings = [name for name in archive.getnames() if name.startswith("blobs") and name.endswith(".toc")]
-    if len(wanted) < len(entries) and not listings:
-        wanted.add("blobs.toc")
-    for name in listings:
-        listing = archive.extractfile(name)
-        wanted.update(line.split()[1].decode("ascii") for line in listing or ())
-    return wanted
+def _reading(path: str) -> io.BufferedReader:
+    """The clear content of a file, to read from."""
+    return io.BufferedReader(_ChunkFile(decoded(path)))
 
 
 def _check_large_object_members(executor: PgExecutor, folder: str) -> None:

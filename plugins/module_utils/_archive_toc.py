@@ -9,38 +9,41 @@ The layout follows ``ReadHead`` and ``ReadToc`` of PostgreSQL's ``pg_backup_arch
 from __future__ import annotations
 
 import re
+import sys
 from typing import BinaryIO, Dict, List, NamedTuple, Optional, Tuple
 
+from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import announced_encoding, decode_name
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
 __all__ = ["MAGIC", "Toc", "TocEntry", "read_toc"]
 
 MAGIC = b"PGDMP"
 _CUSTOM = 1
-_MAX_STRING = 1 << 28
-_MAX_ENTRIES = 50_000_000
+_MAX_BYTES = 1 << 30  # a few million objects
+_PIECE = 1 << 20
 
 
 class TocEntry(NamedTuple):
-    """One object. ``copy_statement`` is set for table data that is dumped by COPY."""
+    """One object. ``copy_statement`` is set for table data that is dumped by COPY, as the bytes of the archive."""
 
     kind: str
     schema: str
     name: str
     owner: str
     has_data: bool
-    copy_statement: str
+    copy_statement: bytes
     file_name: str
 
 
 class Toc(NamedTuple):
-    """What the head of an archive says. ``client_version`` is the pg_dump that wrote it."""
+    """What the head of an archive says. ``client_version`` is the pg_dump that wrote it, ``encoding`` its text's."""
 
     archive_version: Tuple[int, int, int]
     database: str
     server_version: str
     client_version: str
     entries: Tuple[TocEntry, ...]
+    encoding: str = "UTF8"
 
     @property
     def client_major(self) -> int:
@@ -57,14 +60,20 @@ class Toc(NamedTuple):
 
 
 class _Reader:
-    def __init__(self, file: BinaryIO) -> None:
+    """Reads no more than ``limit`` bytes, and keeps only what is asked for."""
+
+    def __init__(self, file: BinaryIO, limit: int) -> None:
         self._file = file
+        self._left = limit
         self.int_size = 4
+        self.encoding = "UTF8"
 
     def exactly(self, size: int) -> bytes:
-        data = self._file.read(size)
+        # Never ask for more than there can be: a file object may set the memory aside at once.
+        data = self._file.read(size) if size <= self._left else b""
         if len(data) != size:
             raise _broken("its table of contents ends too early")
+        self._left -= size
         return data
 
     def byte(self) -> int:
@@ -75,18 +84,28 @@ class _Reader:
         value = int.from_bytes(self.exactly(self.int_size), "little")
         return -value if sign else value
 
-    def text(self) -> Optional[str]:
+    def raw(self) -> Optional[bytes]:
         size = self.integer()
-        if size < 0:
-            return None
-        if size > _MAX_STRING:
-            raise _broken("its table of contents names an impossible length")
-        return self.exactly(size).decode("utf-8", "surrogateescape")
+        return None if size < 0 else self.exactly(size)
+
+    def text(self) -> str:
+        """A name; empty for null too. Kinds, schemas and owners repeat themselves in every entry."""
+        return sys.intern(decode_name(self.raw() or b"", self.encoding))
+
+    def skip(self) -> bool:
+        """Pass over a string; whether there was one."""
+        size = self.integer()
+        for start in range(0, size, _PIECE):
+            self.exactly(min(_PIECE, size - start))
+        return size >= 0
 
 
-def read_toc(file: BinaryIO) -> Toc:
-    """Read the head of an archive. Raises ``INVALID_BACKUP_FORMAT``."""
-    reader = _Reader(file)
+def read_toc(file: BinaryIO, limit: int) -> Toc:
+    """Read the head of an archive, at most ``limit`` bytes of it. Raises ``INVALID_BACKUP_FORMAT``.
+
+    An archive may come from anywhere and claim any length, so what it can hold bounds what is kept of it.
+    """
+    reader = _Reader(file, min(limit, _MAX_BYTES))
     if reader.exactly(len(MAGIC)) != MAGIC:
         raise _broken("it does not begin like an archive of pg_dump")
     version = (reader.byte(), reader.byte(), reader.byte())
@@ -103,38 +122,41 @@ def read_toc(file: BinaryIO) -> Toc:
         reader.integer()
     database, server_version, client_version = reader.text(), reader.text(), reader.text()
     count = reader.integer()
-    if not 0 <= count <= _MAX_ENTRIES:
+    if count < 0:
         raise _broken("its table of contents names an impossible number of entries")
     entries: List[TocEntry] = [_read_entry(reader, version, layout, offset_size) for _number in range(count)]
-    return Toc(version, database or "", server_version or "", client_version or "", tuple(entries))
+    return Toc(version, database, server_version, client_version, tuple(entries), reader.encoding)
 
 
 def _read_entry(reader: _Reader, version: Tuple[int, int, int], layout: int, offset_size: int) -> TocEntry:
     reader.integer()  # dump id
     has_data = reader.integer() != 0
-    reader.text()  # catalogue's table oid
-    reader.text()  # oid
+    reader.skip()  # catalogue's table oid
+    reader.skip()  # oid
     name, kind = reader.text(), reader.text()
     reader.integer()  # section
-    reader.text()  # definition
-    reader.text()  # drop statement
-    copy_statement, schema = reader.text(), reader.text()
-    reader.text()  # tablespace
+    if kind == "ENCODING":  # the first entry
+        reader.encoding = announced_encoding(reader.raw() or b"") or reader.encoding
+    else:
+        reader.skip()  # definition
+    reader.skip()  # drop statement
+    copy_statement, schema = reader.raw(), reader.text()
+    reader.skip()  # tablespace
     if version[1] >= 14:
-        reader.text()  # table access method
+        reader.skip()  # table access method
     if version[1] >= 16:
         reader.integer()  # relation kind
     owner = reader.text()
-    reader.text()  # "with oids", always there
-    while reader.text() is not None:
+    reader.skip()  # "with oids", always there
+    while reader.skip():
         pass  # dependencies, ended by a null string
     if layout == _CUSTOM:
         reader.byte()
         reader.exactly(offset_size)
         file_name = ""
     else:
-        file_name = reader.text() or ""
-    return TocEntry(kind or "", schema or "", name or "", owner or "", has_data, copy_statement or "", file_name)
+        file_name = reader.text()
+    return TocEntry(kind, schema, name, owner, has_data, copy_statement or b"", file_name)
 
 
 def _broken(why: str) -> BackupError:

@@ -9,7 +9,7 @@ import lzma
 import os
 import shutil
 import zlib
-from typing import Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
@@ -21,6 +21,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
 __all__ = ["compression_of", "decoded", "file_chunks"]
 
 _CHUNK = 1 << 20
+_MEMORY = 128 << 20  # what decoding may take: a file's head says how much it wants, and anybody may have written it
 _MAGIC: Tuple[Tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -29,7 +30,7 @@ _MAGIC: Tuple[Tuple[bytes, str], ...] = (
     (b"BZh", "bzip2"),
 )
 # What the standard library cannot decode is left to the program of that name.
-_PROGRAMS = ("zstd", "lz4")
+_PROGRAMS: Dict[str, Tuple[str, ...]] = {"zstd": ("--memory={0}MB".format(_MEMORY >> 20),), "lz4": ()}
 
 
 def compression_of(path: str) -> str:
@@ -57,27 +58,63 @@ def decoded(path: str) -> Iterator[bytes]:
 
 def _by_library(path: str, compression: str) -> Iterator[bytes]:
     """Members may follow each other, as gzip, xz and bzip2 allow; what is no member at the end is damage."""
-    makers: Dict[str, Callable[[], object]] = {
-        "gzip": lambda: zlib.decompressobj(31),
-        "bzip2": bz2.BZ2Decompressor,
-        "xz": lzma.LZMADecompressor,
-    }
-    decoder: Optional[object] = None
+    decoder: Optional[_Decoder] = None
     try:
         for chunk in file_chunks(path):
             rest = chunk
-            while rest:
-                decoder = decoder or makers[compression]()
-                clear = decoder.decompress(rest)  # type: ignore[attr-defined]
+            while rest or (decoder is not None and not decoder.hungry):
+                decoder = decoder or _DECODERS[compression]()
+                clear = decoder.decode(rest)
                 if clear:
                     yield clear
-                rest = decoder.unused_data  # type: ignore[attr-defined]
-                if decoder.eof:  # type: ignore[attr-defined]
+                rest = decoder.rest
+                if decoder.eof:
                     decoder = None
     except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:
+        if "memory" in str(error).lower():
+            raise _too_demanding(path, compression) from error
         raise _damaged(path, compression, str(error)) from error
     if decoder is not None:
         raise _damaged(path, compression, "it ends too early")
+
+
+class _Decoder:
+    """One member, given out in pieces of at most ``_CHUNK`` bytes, however far it expands.
+
+    ``rest`` is what is to be given to ``decode`` next, ``hungry`` whether that needs more of the file.
+    """
+
+    def __init__(self, codec: Any) -> None:
+        self._codec = codec
+        self.rest = b""
+        self.hungry = True
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._codec.eof)
+
+    def decode(self, data: bytes) -> bytes:
+        clear: bytes = self._codec.decompress(data, _CHUNK)
+        self.rest = self._codec.unused_data
+        self.hungry = self.eof or self._codec.needs_input
+        return clear
+
+
+class _Gzip(_Decoder):
+    """zlib hands back the input that did not fit, and may still hold output when it took all of it."""
+
+    def decode(self, data: bytes) -> bytes:
+        clear: bytes = self._codec.decompress(data, _CHUNK)
+        self.rest = self._codec.unused_data or self._codec.unconsumed_tail
+        self.hungry = self.eof or len(clear) < _CHUNK
+        return clear
+
+
+_DECODERS: Dict[str, Callable[[], _Decoder]] = {
+    "gzip": lambda: _Gzip(zlib.decompressobj(31)),
+    "bzip2": lambda: _Decoder(bz2.BZ2Decompressor()),
+    "xz": lambda: _Decoder(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY)),
+}
 
 
 def _by_program(path: str, program: str) -> Iterator[bytes]:
@@ -89,7 +126,8 @@ def _by_program(path: str, program: str) -> Iterator[bytes]:
             hint="Install {0} on the managed host.".format(program),
         )
     # By "-c -- path" a name that begins with a dash stays a name.
-    process = PopenProcess([found, "-dc", "--", os.path.abspath(path)], env=dict(os.environ), stdin=False)
+    argv = [found, "-dc", *_PROGRAMS[program], "--", os.path.abspath(path)]
+    process = PopenProcess(argv, env=dict(os.environ), stdin=False)
     message = b""
     try:
         for stream, chunk in process.frames(None):
@@ -103,7 +141,18 @@ def _by_program(path: str, program: str) -> Iterator[bytes]:
     finally:
         process.close()
     if status != 0:
+        if b"memory" in message:
+            raise _too_demanding(path, program)
         raise _damaged(path, program, message.decode("utf-8", "replace").strip())
+
+
+def _too_demanding(path: str, compression: str) -> BackupError:
+    return BackupError(
+        "UNSUPPORTED_BY_CLIENT",
+        "{0} is {1} data that needs more than {2} MiB of memory to be read".format(
+            os.path.basename(path), compression, _MEMORY >> 20),
+        hint="Decompress it by hand where the memory is to spare, and restore what comes out.",
+    )
 
 
 def _damaged(path: str, compression: str, why: str) -> BackupError:

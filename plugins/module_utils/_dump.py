@@ -117,7 +117,8 @@ def _write_folder(
         )
         if scanned:
             started = time.monotonic()
-            toc = read_toc(io.BytesIO(executor.read_bytes(place + "/toc.dat")))
+            head = executor.read_bytes(place + "/toc.dat")
+            toc = read_toc(io.BytesIO(head), len(head))
             fingerprint = scan_staged(executor, place, toc)
             seconds = time.monotonic() - started
     staged = place != path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner, RowCounter
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 from hypothesis import example, given, strategies as st
 
 TRAILER = b"--\n-- PostgreSQL database dump complete\n--\n"
@@ -28,8 +29,11 @@ def data_of(name: str, rows: list[str]) -> str:
     return comment + copy(name) + "".join(row + "\n" for row in rows) + "\\.\n\n\n"
 
 
-def scan(text: bytes, expected: list[str] | None = None, size: int = 0) -> CopyScanner:
-    scanner = CopyScanner(expected)
+def scan(text: bytes, expected: list[str] | None = None, size: int = 0) -> RowCounter:
+    """As an archive's text, of which the expected COPY statements are known; without them as a plain dump."""
+    scanner: RowCounter = PlainScanner(foreign=False)
+    if expected is not None:
+        scanner = CopyScanner(statement.encode() for statement in expected)
     for start in range(0, len(text), size or len(text) or 1):
         scanner.feed(text[start:start + (size or len(text))])
     scanner.finish()
@@ -62,11 +66,21 @@ def test_every_cut_is_noticed(length: int) -> None:
     begins = [DUMP.index(copy(name).encode()) + len(copy(name)) - 1 for name in NAMED]
     if length < ends[1]:
         broken(DUMP[:length], [copy(name) for name in NAMED])
-    if any(begin <= length < end for begin, end in zip(begins, ends, strict=True)):
+    if any(begin < length < end for begin, end in zip(begins, ends, strict=True)):
         assert "breaks off" in broken(DUMP[:length])
     else:
-        # A plain dump has no table of contents: between two tables the missing trailer tells.
-        assert scan(DUMP[:length]).has_trailer == (length >= len(DUMP) - 4)
+        # A plain dump has no table of contents: between two statements the missing trailer tells.
+        assert whole_plain(DUMP[:length]) == (length >= len(DUMP) - 4)
+
+
+def whole_plain(text: bytes) -> bool:
+    scanner = PlainScanner(foreign=False)
+    scanner.feed(text)
+    try:
+        scanner.finish()
+    except BackupError:
+        return False
+    return scanner.has_trailer
 
 
 def test_a_table_that_is_swallowed_by_the_one_before() -> None:
@@ -99,11 +113,10 @@ def test_a_functions_body_is_no_data() -> None:
     assert scan(body.encode(), []).tables == {}
 
 
-def test_table_data_that_is_not_announced_or_not_by_copy() -> None:
-    comment = "-- Data for Name: t; Type: TABLE DATA; Schema: public; Owner: o\n--\n\n"
-    assert scan((comment + "INSERT INTO public.t VALUES (1);\n").encode()).tables == {}
-    assert scan((comment + "COPY public.t TO stdout;\n").encode()).tables == {}
-    assert scan((comment + "-- Name: x; Type: ACL; Schema: -; Owner: o\n" + copy("public.t")).encode()).tables == {}
+def has_trailer(text: bytes) -> bool:
+    scanner = scan(text)
+    assert isinstance(scanner, PlainScanner)
+    return scanner.has_trailer
 
 
 @pytest.mark.parametrize(("end", "has"), [
@@ -111,7 +124,7 @@ def test_table_data_that_is_not_announced_or_not_by_copy() -> None:
     (b"", False),
 ])
 def test_the_trailer(end: bytes, has: bool) -> None:
-    assert scan(data_of("public.t", ["-- PostgreSQL database dump complete"]).encode() + end).has_trailer is has
+    assert has_trailer(data_of("public.t", ["-- PostgreSQL database dump complete"]).encode() + end) is has
 
 
 def test_sequences_and_large_objects() -> None:
@@ -133,8 +146,21 @@ def test_sequences_and_large_objects() -> None:
 def test_bytes_that_are_not_utf8() -> None:
     text = b"COPY public.t (a) FROM stdin;\n\xff\xfe\x00\n\\.\n"
     assert scan(text, ["COPY public.t (a) FROM stdin;\n"]).tables == {"public.t": 1}
-    latin = "COPY public.\udce4 (a) FROM stdin;\n"
-    assert list(scan(b"COPY public.\xe4 (a) FROM stdin;\n\\.\n", [latin]).tables.values()) == [0]
+
+
+@pytest.mark.parametrize(("encoding", "name"), [
+    ("LATIN1", "größe"), ("WIN1251", "таблица"), ("EUC_JP", "表"), ("UTF8", "größe"),
+])
+def test_names_are_read_in_the_dumps_own_encoding(encoding: str, name: str) -> None:
+    codec = {"EUC_JP": "euc_jp", "WIN1251": "cp1251", "LATIN1": "latin-1", "UTF8": "utf-8"}[encoding]
+    statement = 'COPY public."{0}" (a) FROM stdin;\n'.format(name).encode(codec)
+    archive = CopyScanner([statement], encoding)
+    archive.feed(statement + b"1\n\\.\n")
+    archive.finish()
+    plain = PlainScanner(foreign=True)
+    plain.feed("SET client_encoding = '{0}';\n".format(encoding).encode() + statement + b"1\n\\.\n")
+    plain.finish()
+    assert archive.tables == plain.tables == {'public."{0}"'.format(name): 1}
 
 
 def test_partitions_of_one_name_are_added_up() -> None:

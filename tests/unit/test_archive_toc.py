@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import Toc, TocEntry, read_toc
@@ -11,8 +12,8 @@ from hypothesis import example, given, strategies as st
 
 CUSTOM, TAR, DIRECTORY = 1, 3, 5
 ENTRIES = (
-    TocEntry("TABLE", "public", "größe", "shop", False, "", ""),
-    TocEntry("TABLE DATA", "public", "größe", "shop", True, "COPY public.\"größe\" (a) FROM stdin;\n", "3001.dat"),
+    TocEntry("TABLE", "public", "größe", "shop", False, b"", ""),
+    TocEntry("TABLE DATA", "public", "größe", "shop", True, 'COPY public."größe" (a) FROM stdin;\n'.encode(), "3001.dat"),
 )
 
 
@@ -36,7 +37,7 @@ def archive(minor: int = 16, layout: int = CUSTOM, size: int = 4, client: str = 
     for entry in ENTRIES:
         data += integer(7, size) + integer(entry.has_data, size) + string("1259") + string("16384")
         data += string(entry.name) + string(entry.kind) + integer(3, size) + string("") + string(None)
-        data += string(entry.copy_statement or None) + string(entry.schema) + string(None)
+        data += string(entry.copy_statement.decode() or None) + string(entry.schema) + string(None)
         data += string("heap") if minor >= 14 else b""
         data += integer(114, size) if minor >= 16 else b""
         data += string(entry.owner) + string("false") + string("6") + string("7") + string(None)
@@ -45,7 +46,7 @@ def archive(minor: int = 16, layout: int = CUSTOM, size: int = 4, client: str = 
 
 
 def read(data: bytes) -> Toc:
-    return read_toc(io.BytesIO(data))
+    return read_toc(io.BytesIO(data), len(data))
 
 
 @pytest.mark.parametrize("layout", [CUSTOM, TAR, DIRECTORY])
@@ -109,3 +110,45 @@ def test_a_changed_byte_is_refused_or_harmless(place: int, value: int) -> None:
     data = bytearray(archive(layout=DIRECTORY))
     data[place] = value
     attempt(bytes(data))
+
+
+@pytest.mark.parametrize("claimed", [1 << 30, (1 << 31) - 1])
+def test_what_an_archive_claims_takes_no_memory(claimed: int) -> None:
+    class Endless(io.RawIOBase):
+        asked = 0
+
+        def read(self, size: int = -1) -> bytes:
+            Endless.asked = max(Endless.asked, size)
+            return bytes(size)
+
+    head = archive()[:archive().index(text("shop"))]
+    for data in (head + integer(claimed), head + text("") * 3 + integer(claimed)):
+        with pytest.raises(BackupError, match="INVALID_BACKUP_FORMAT"):
+            read_toc(io.BufferedReader(Chained(data, Endless())), len(data) + 4096)
+    assert Endless.asked <= 1 << 20
+
+
+class Chained(io.RawIOBase):
+    """Some bytes, and then another file."""
+
+    def __init__(self, data: bytes, more: io.RawIOBase) -> None:
+        self._data, self._more = io.BytesIO(data), more
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._data.read(len(buffer)) or self._more.read(len(buffer)) or b""
+        buffer[:len(data)] = data
+        return len(data)
+
+
+def test_names_are_text_in_the_archives_encoding() -> None:
+    entry = integer(1) + integer(0) + text("0") * 2 + text("ENCODING") * 2 + integer(2)
+    entry += text("SET client_encoding = 'LATIN1';\n") + text(None) * 5 + integer(0) + text(None) * 3 + b"\2" + bytes(8)
+    data = archive().replace(integer(len(ENTRIES)) + integer(7), integer(len(ENTRIES) + 1) + entry + integer(7), 1)
+    latin = data.replace(text("größe"), integer(5) + "größe".encode("latin-1"))
+    toc = read(latin)
+    assert (toc.encoding, toc.entries[0].kind) == ("LATIN1", "ENCODING")
+    assert {item.name for item in toc.entries[1:]} == {"größe"}
+    assert read(archive()).encoding == "UTF8"

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,55 @@ def test_a_program_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert caught.value.code == "UNSUPPORTED_BY_CLIENT"
     assert caught.value.what == "x is compressed, and there is no {0} program to read it".format(program)
     assert program in caught.value.hint
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_what_expands_a_thousandfold_comes_in_small_pieces(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(LIBRARY[name](bytes(32 << 20)) + LIBRARY[name](b"end"))
+    sizes = [len(chunk) for chunk in decoded(str(path))]
+    assert max(sizes) <= 1 << 20
+    assert sum(sizes) == (32 << 20) + 3
+
+
+MEASURE = """
+import resource, sys
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import decoded
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+size = sum(map(len, decoded(sys.argv[1])))
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(size, after - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"bzip2"}))
+def test_a_gibibyte_of_zeros_takes_little_memory(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(ALL[name](bytes(64 << 20)) * 16)
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
+    size, more, child = map(int, done.stdout.split())
+    assert size == 1 << 30
+    assert more < 32 * 1024  # KiB
+    assert child < 64 * 1024
+
+
+def demanding_xz(data: bytes) -> bytes:
+    window = {"id": lzma.FILTER_LZMA2, "dict_size": 192 << 20, "mode": lzma.MODE_FAST, "mf": lzma.MF_HC3}
+    return lzma.compress(data, filters=[window])
+
+
+def demanding_zstd(data: bytes) -> bytes:
+    return subprocess.run(["zstd", "-c", "--long=30"], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("demanding", [demanding_xz] + ([demanding_zstd] if "zstd" in PROGRAMS else []))
+def test_a_file_that_demands_much_memory_is_refused(tmp_path: Path, demanding: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(demanding(b"content"))
+    with pytest.raises(BackupError, match="needs more than 128 MiB of memory") as caught:
+        content(path)
+    assert caught.value.code == "UNSUPPORTED_BY_CLIENT"
+    assert "by hand" in caught.value.hint
 
 
 def test_a_reader_that_stops_early(tmp_path: Path) -> None:
