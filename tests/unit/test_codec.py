@@ -129,12 +129,13 @@ print(size, after - before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxr
 
 
 @pytest.mark.parametrize("name", sorted(set(ALL) - {"bzip2"}))
-def test_a_gibibyte_of_zeros_takes_little_memory(tmp_path: Path, name: str) -> None:
+def test_a_file_of_zeros_takes_little_memory(tmp_path: Path, name: str) -> None:
     path = tmp_path / "x"
-    path.write_bytes(ALL[name](bytes(64 << 20)) * 16)
+    members = 16 if name == "gzip" else 2
+    path.write_bytes(ALL[name](bytes(64 << 20)) * members)
     done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True)
     size, more, child = map(int, done.stdout.split())
-    assert size == 1 << 30
+    assert size == members << 26
     assert more < 32 * 1024  # KiB
     assert child < 64 * 1024
 
