@@ -38,7 +38,7 @@ _OVERLAP = 64
 
 def drill(
     session: Session, source: Source, fingerprint: Fingerprint, *, database: str, jobs: int,
-    switches: Sequence[str] = (), analyze: bool = True,
+    switches: Sequence[str] = (), analyze: bool = True, location: str = "server",
 ) -> Tuple[Filled, Dict[str, Any]]:
     """Restore into a scratch database that is dropped on every outcome, and append the verdict to the set's own.
 
@@ -61,6 +61,7 @@ def drill(
                 _record(source, {"result": "failed", "seconds": _since(started), "message": error.msg})
             raise
         state = session.executor.query_json(_queries.database_state(name), database=session.maintenance_db)
+        verification["location"] = location
         verification.update(_rates(_since(started), verification["rows"], state["bytes"]))
         discard_database(session, name)
     _record(source, {**verification, "message": ""})

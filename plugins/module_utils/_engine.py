@@ -23,6 +23,7 @@ __all__ = [
     "ambiguous",
     "clean_name",
     "gone",
+    "no_image",
     "not_running",
     "one_line",
     "open_engine",
@@ -73,6 +74,17 @@ class Engine(ABC):
         Raises CONTAINER_NOT_FOUND, CONTAINER_NOT_RUNNING. A tool that is missing in the container shows as a process
         with exit status 126 or 127 and the engine's words on its stderr.
         """
+
+    @abstractmethod
+    def run_throwaway(self, image: str, *, env: Mapping[str, str], labels: Mapping[str, str]) -> ContainerInfo:
+        """Create and start a container without any network, which the engine removes when it ends, its volumes too.
+
+        Nothing is pulled: raises CONTAINER_NOT_FOUND when the engine does not have the image.
+        """
+
+    @abstractmethod
+    def remove(self, container: ContainerInfo) -> None:
+        """End and remove a container with its volumes; one that is gone already is as good."""
 
     @abstractmethod
     def close(self) -> None:
@@ -170,6 +182,13 @@ def unavailable(where: str, reason: str) -> BackupError:
 
 def gone(container: ContainerInfo) -> BackupError:
     return BackupError("CONTAINER_NOT_FOUND", "container {0} is no longer there".format(container.name))
+
+
+def no_image(image: str) -> BackupError:
+    return BackupError(
+        "CONTAINER_NOT_FOUND", "the engine has no image {0}".format(image),
+        hint="Pull the image that the backup was made from, or use drill_location=server.",
+    )
 
 
 def not_running(container: ContainerInfo, state: str) -> BackupError:

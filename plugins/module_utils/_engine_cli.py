@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine import (
     ambiguous,
     clean_name,
     gone,
+    no_image,
     not_running,
     one_line,
     says_ambiguous,
@@ -22,6 +23,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine import (
     unavailable,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_inspect import container_from_inspect
+from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     STDERR,
     STDOUT,
@@ -107,6 +109,28 @@ class CliEngine(Engine):
         except OSError as error:
             raise unavailable(self._where, str(error)) from error
 
+    def run_throwaway(self, image: str, *, env: Mapping[str, str], labels: Mapping[str, str]) -> ContainerInfo:
+        options = ["--detach", "--rm", "--network=none", "--pull=never"]
+        for name in env:
+            options += ["--env", name]
+        options += ["--label={0}={1}".format(name, value) for name, value in labels.items()]
+        answer = self._ask("run", *options, "--", image, env=env)
+        complaint = answer.stderr.lower()
+        if answer.status and ("no such image" in complaint or "image not known" in complaint):
+            raise no_image(image)
+        if answer.status:
+            raise unavailable(self._where, answer.stderr)
+        found = self.inspect(answer.stdout.strip())
+        if found is None:
+            raise BackupError("CONTAINER_NOT_RUNNING", "a container of {0} ended at once".format(image))
+        return found
+
+    def remove(self, container: ContainerInfo) -> None:
+        answer = self._ask("rm", "--force", "--volumes", container.id)
+        complaint = answer.stderr.lower()
+        if answer.status and "no such container" not in complaint and "already in progress" not in complaint:
+            raise unavailable(self._where, answer.stderr)
+
     def close(self) -> None:
         """Nothing is kept open between two runs of the command."""
 
@@ -128,12 +152,12 @@ class CliEngine(Engine):
         except ValueError as error:
             raise unavailable(self._where, "what it says of its containers is not JSON") from error
 
-    def _ask(self, *arguments: str) -> _Answer:
+    def _ask(self, *arguments: str, env: Optional[Mapping[str, str]] = None) -> _Answer:
         """One short question. Raises ENGINE_UNAVAILABLE when the command cannot be started or does not return."""
         stdout: List[bytes] = []
         stderr: List[bytes] = []
         try:
-            process = PopenProcess(self._command + list(arguments), env=self._environ)
+            process = PopenProcess(self._command + list(arguments), env=dict(self._environ, **(env or {})))
         except OSError as error:
             raise unavailable(self._where, str(error)) from error
         try:

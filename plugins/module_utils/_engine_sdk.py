@@ -13,6 +13,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine import (
     ambiguous,
     clean_name,
     gone,
+    no_image,
     not_running,
     says_ambiguous,
     unavailable,
@@ -111,6 +112,31 @@ class SdkEngine(Engine):
                     raise not_running(container, now.state if now else "") from error
                 raise
         return SdkProcess(self._api, created["Id"], handle, stdin=stdin)
+
+    def run_throwaway(self, image: str, *, env: Mapping[str, str], labels: Mapping[str, str]) -> ContainerInfo:
+        with self._translated():
+            alone = self._api.create_host_config(network_mode="none", auto_remove=True)
+            try:
+                created = self._api.create_container(
+                    image, environment=dict(env), labels=dict(labels), host_config=alone
+                )
+            except OSError as error:
+                if _status(error) == 404:
+                    raise no_image(image) from error
+                raise
+            self._api.start(created["Id"])
+        found = self.inspect(created["Id"])
+        if found is None:
+            raise BackupError("CONTAINER_NOT_RUNNING", "a container of {0} ended at once".format(image))
+        return found
+
+    def remove(self, container: ContainerInfo) -> None:
+        with self._translated():
+            try:
+                self._api.remove_container(container.id, v=True, force=True)
+            except OSError as error:
+                if _status(error) not in (404, 409):  # 409: the engine is removing it already
+                    raise
 
     def close(self) -> None:
         self._api.close()

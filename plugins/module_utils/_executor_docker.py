@@ -53,6 +53,8 @@ for attempt in 1 2 3 4 5; do  # somebody who was killed less thoroughly may stil
   sleep 1
 done
 """
+# Ends the container with us. Its first process is the server, or in the beginning the script that makes it.
+_LIFELINE_SCRIPT = "echo ready; cat >/dev/null; while kill -QUIT 1 2>/dev/null; do sleep 1; done"
 # What staging needs: tar, a folder ($1) to write in, and its free space in blocks of 1024 bytes.
 _ROOM_SCRIPT = 'command -v tar >/dev/null && [ -w "$1" ] && df -Pk "$1"'
 
@@ -115,6 +117,12 @@ class DockerPGExecutor(PgExecutor):
                 return False
             time.sleep(0.1)
         return True
+
+    @contextmanager
+    def lifeline(self) -> Iterator[None]:
+        """A container of our own: it ends with what happens inside, and also when this process is killed."""
+        with self._held(["sh", "-c", _LIFELINE_SCRIPT], env=self._env(None)):
+            yield
 
     def _where(self) -> str:
         return "in container {0}".format(self.context.container_name)

@@ -11,6 +11,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._context import Con
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
 __all__ = [
+    "DRILL_LABEL",
     "binding_for",
     "by_network_name",
     "choose_container",
@@ -18,6 +19,7 @@ __all__ = [
     "require_running",
 ]
 
+DRILL_LABEL = "pgfleet.drill"  # of throw-away containers: the run that made them
 # The name's last word tells: postgres-exporter and postgrest are no servers.
 _SERVER_IMAGE = re.compile(r"(^|[/._-])(postgres|postgresql|postgis|timescaledb|pgvector)$", re.IGNORECASE)
 
@@ -35,6 +37,8 @@ _IS_SERVER = _Trait("is the only running PostgreSQL server", "is a PostgreSQL se
 
 def is_postgres_server(container: ContainerInfo) -> bool:
     """Whether a container looks like a PostgreSQL server: by what its image sets, exposes, or is called."""
+    if DRILL_LABEL in container.labels:
+        return False
     repository, _tag = split_image(container.image)
     return (
         "PGDATA" in container.env
@@ -94,6 +98,7 @@ def choose_container(
     Raises ``CONTAINER_AMBIGUOUS`` that names the candidates, and ``CONTAINER_NOT_RUNNING`` when only stopped ones
     match what was asked for.
     """
+    containers = [container for container in containers if DRILL_LABEL not in container.labels]
     if host_port:
         publishing = [container for container in containers if binding_for(container, host_port)]
         if publishing:

@@ -15,6 +15,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
+from ansible_collections.pgfleet.backup.plugins.module_utils._drill_container import (
+    check_away,
+    create_roles,
+    drill_container,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
@@ -80,7 +86,8 @@ def restore(
         if source.backup is not None:
             stack.enter_context(hold_set(source.backup.path))
         state = session.executor.query_json(_queries.database_state(target), database=session.maintenance_db)
-        findings = check_restore(session, options, source, target, state)
+        elsewhere = options.strategy == "drill" and options.drill_location == "container"
+        findings = check_away(session, source) if elsewhere else check_restore(session, options, source, target, state)
         result["plan"] = _plan(session, options, source, source_name, target, state, findings)
         result["changed"] = check
         if check:
@@ -88,6 +95,10 @@ def restore(
         if findings:
             raise findings[0]
         result["context"] = session.describe()  # the archive may have asked for a newer client
+        if elsewhere:
+            door = EngineDoor(str(params.get("docker_host") or ""), env)
+            session = stack.enter_context(drill_container(session, source, door=door, run=run))
+            options = options._replace(**create_roles(session, source))
         stack.enter_context(session.executor.time_limit(options.timeout))
         fingerprint = source.validate(session.executor)
         run.log.add("Validated {0}: {1} rows in {2} tables".format(
@@ -136,6 +147,7 @@ class _Restore:
                 filled, verification = drill(
                     self.session, self.source, self.fingerprint, database=self.source_name, jobs=self.options.jobs,
                     switches=self.options.switches(), analyze=self.options.analyze,
+                    location=self.options.drill_location,
                 )
             elif self.options.strategy == "in_place":
                 filled, verification = self._in_place()

@@ -38,6 +38,7 @@ class RestoreOptions(NamedTuple):
     safety_backup: bool
     keep_previous: int
     analyze: bool
+    drill_location: str
     allow_engine_change: bool
     timeout: int
     lock_timeout: int
@@ -77,6 +78,7 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         safety_backup=bool(params.get("safety_backup")),
         keep_previous=read_count(params, "keep_previous"),
         analyze=bool(params.get("analyze")),
+        drill_location=str(params.get("drill_location") or "server"),
         allow_engine_change=bool(params.get("allow_engine_change")),
         timeout=read_count(params, "timeout"),
         lock_timeout=read_count(params, "lock_timeout"),

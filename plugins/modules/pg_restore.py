@@ -92,6 +92,15 @@ options:
     description: Gather statistics after the restore, before the swap.
     type: bool
     default: true
+  drill_location:
+    description:
+      - Where O(strategy=drill) restores to. V(server) is the server itself.
+      - V(container) is a throw-away container of the very image that the backup came from, without any network, on the
+        container engine of this host. Extensions, major version and collations then match, and the server does no work.
+        The image is never pulled.
+    type: str
+    choices: [server, container]
+    default: server
   allow_engine_change:
     description: Restore a backup that the other executor made, from a container to an external server or back.
     type: bool
@@ -192,8 +201,8 @@ restore:
     verification:
       description:
         - What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
-        - With O(strategy=drill) also how long it took, C(seconds), the restored database's size, C(bytes), and
-          C(bytes_per_second) and C(rows_per_second).
+        - With O(strategy=drill) also C(location), how long it took, C(seconds), the restored database's size,
+          C(bytes), and C(bytes_per_second) and C(rows_per_second).
         - Null when O(schemas) or O(tables) restored a part, and with O(backup=previous).
       type: dict
       returned: success
@@ -263,6 +272,7 @@ def main() -> None:
         safety_backup={"type": "bool", "default": True},
         keep_previous={"type": "int", "default": 1},
         analyze={"type": "bool", "default": True},
+        drill_location={"type": "str", "choices": ["server", "container"], "default": "server"},
         allow_engine_change={"type": "bool", "default": False},
         timeout={"type": "int", "default": 0},
         lock_timeout={"type": "int", "default": 0},

@@ -401,3 +401,30 @@ def test_no_client_at_all_is_said_with_both_names(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(BackupError, match=r"Docker SDK for Python.*docker or podman command") as failure:
         open_engine("", environ={"PATH": str(tmp_path)})
     assert failure.value.code == "ENGINE_UNAVAILABLE"
+
+
+# -- a container of our own -----------------------------------------------------------------------------------------
+
+
+def test_a_throwaway_container_is_made_and_removed(engine: Client, docker_engine: Docker, postgres_image: str) -> None:
+    image = str(docker_engine.client.images.get(postgres_image).id)
+    made = engine.run_throwaway(image, env={"POSTGRES_PASSWORD": SECRET}, labels={**docker_engine.labels, "of": "this test"})
+    try:
+        assert (made.running, made.digest, made.networks, made.ports) == (True, image, ("none",), ())
+        assert made.labels["of"] == "this test"
+        assert made.env["POSTGRES_PASSWORD"] == SECRET
+        volumes = [mount["Name"] for mount in docker_engine.client.api.inspect_container(made.id)["Mounts"]]
+        assert volumes
+    finally:
+        engine.remove(made)
+    assert engine.inspect(made.id) is None
+    assert not {volume.name for volume in docker_engine.client.volumes.list()} & set(volumes)
+    engine.remove(made)
+
+
+def test_an_image_that_is_not_there_is_not_pulled(engine: Client) -> None:
+    for image in ("sha256:" + "0" * 64, "pgfleet-no-such-image:1"):
+        with pytest.raises(BackupError) as failure:
+            engine.run_throwaway(image, env={}, labels={})
+        assert failure.value.code == "CONTAINER_NOT_FOUND"
+        assert "drill_location" in failure.value.hint

@@ -17,7 +17,7 @@ def set_with(*extensions: str) -> Source:
 
 
 def foreign_with(*extensions: str) -> Source:
-    entries = tuple(TocEntry("EXTENSION", "", name, "", False, "", "") for name in extensions)
+    entries = tuple(TocEntry("EXTENSION", "", name, "", False, b"", "") for name in extensions)
     return Source(Dump("", "custom", "none", Toc((1, 14, 0), "", "", "", entries)), None)
 
 
