@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A throw-away container to drill in: of the backup's own image, without a network, gone on every outcome.
 
-A process in it ends it when this one is killed, and the engine then removes it. So only an engine that went down
-itself can leave one behind, and the next drill removes that.
+A process in it ends it when this one is killed, and the engine then removes it. What is left all the same, because the
+engine went down or the kill came before that process was there, the next drill removes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
@@ -31,6 +32,7 @@ __all__ = ["check_away", "create_roles", "drill_container"]
 _USER = "postgres"
 _READY_SECONDS = 300.0
 _POLL = 0.3
+_NEW = timedelta(minutes=10)  # so long a drill may take to put its lifeline into the container
 
 
 def check_away(session: Session, source: Source) -> List[BackupError]:
@@ -143,9 +145,15 @@ def _labelled(door: EngineDoor) -> List[ContainerInfo]:
 
 
 def _sweep(door: EngineDoor, run: Run) -> None:
-    """Remove what earlier drills have left. One that runs ends itself when its run is killed."""
+    """Remove what earlier drills have left: what has ended, or has no process of its run in it. New ones are let be."""
+    before = (datetime.now(timezone.utc) - _NEW).strftime("%Y%m%dT%H%M%SZ")
     for container in _labelled(door):
-        if not container.running and container.state in ("exited", "dead"):
+        owner = container.labels[DRILL_LABEL]
+        ended = container.state in ("exited", "dead")
+        if ended or (owner < before and not (container.running and _lives(container, owner, door=door, run=run))):
             door.open().remove(container)
-            run.log.add("Removed the container {0}, which the drill {1} left".format(
-                container.name, container.labels[DRILL_LABEL]))
+            run.log.add("Removed the container {0}, which the drill {1} left".format(container.name, owner))
+
+
+def _lives(container: ContainerInfo, owner: str, *, door: EngineDoor, run: Run) -> bool:
+    return _executor(container, "", door=door, run=run._replace(run_id=owner)).lives()

@@ -118,6 +118,14 @@ class DockerPGExecutor(PgExecutor):
             time.sleep(0.1)
         return True
 
+    def lives(self) -> bool:
+        """Whether a process of this run is in the container, or nobody can know."""
+        script = ["sh", "-c", _SIGNAL_SCRIPT, "sh", self.application_name, "0"]
+        try:
+            return int(self.run_plain(script, env={"PGAPPNAME": "pgfleet-end"}, timeout=10.0)) > 0
+        except (BackupError, ValueError):
+            return True
+
     @contextmanager
     def lifeline(self) -> Iterator[None]:
         """A container of our own: it ends with what happens inside, and also when this process is killed."""

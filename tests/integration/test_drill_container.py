@@ -18,6 +18,7 @@ from ansible_collections.pgfleet.backup.tests.support.waiting import wait_until
 from docker.models.containers import Container
 
 LABEL = "pgfleet.drill"
+ALIVE = "20260102T000000Z-here"
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def _has_lifeline(container: Container) -> bool:
     return any("cat >/dev/null" in " ".join(line) for line in processes["Processes"])
 
 
-def test_what_an_engine_that_went_down_left_is_removed(
+def test_what_was_left_all_the_same_is_removed(
     wish: dict[str, Any], drills: Callable[[], list[Container]], docker_engine: Engine, postgres_image: str
 ) -> None:
     left = docker_engine.client.containers.create(
@@ -109,9 +110,14 @@ def test_what_an_engine_that_went_down_left_is_removed(
     )
     left.start()
     left.wait()
+    for run, name in (("20260101T000000Z-none", "pgfleet/20260101T000000Z-dead"), (ALIVE, f"pgfleet/{ALIVE}")):
+        docker_engine.client.containers.run(
+            postgres_image, ["600"], entrypoint="sleep", labels={LABEL: run}, environment={"PGAPPNAME": name}, detach=True
+        )
     done = run_module("pg_restore", wish).succeeded()
-    assert [line for line in done["log"] if line.endswith("which the drill 20260101T000000Z-dead left")]
-    wait_until(lambda: drills() == [])
+    removed = [line.split()[-2] for line in done["log"] if line.startswith("Removed the container")]
+    assert sorted(removed) == ["20260101T000000Z-dead", "20260101T000000Z-none"]
+    wait_until(lambda: [drill.labels[LABEL] for drill in drills()] == [ALIVE])
 
 
 def test_a_set_without_its_roles_is_drilled_without_owners(wish: dict[str, Any]) -> None:
