@@ -149,7 +149,7 @@ def _make_set(
     created = _now()
     identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, sequence, created)
     facts = executor.query_json(_queries.DATABASE, database=database)
-    plan = plan_dump(executor, options, database_bytes=facts["bytes"])
+    plan = plan_dump(executor, options, database_bytes=facts["bytes"], encoding=facts["encoding"])
     with PartialSet.create(folder, identity.set_id) as partial:
         roles: List[Dict[str, Any]] = []
         if options.include_globals:

@@ -13,8 +13,13 @@ __all__ = ["connection_args", "connection_env", "plain_env"]
 
 _CONNECT_SECONDS = "15"
 # Notices a dead client while a query runs, so that a killed run leaves no session behind (PostgreSQL 14 on).
-_CHECK_INTERVAL = "-c client_connection_check_interval=5s"
+_CHECK_INTERVAL = "client_connection_check_interval=5s"
 _CHECK_INTERVAL_SINCE = 140000
+# A role or a database may have settings of its own, and these would change what is written or read, or forbid it.
+_PINNED = (
+    "standard_conforming_strings=on", "quote_all_identifiers=off", "default_transaction_read_only=off",
+    "statement_timeout=0",
+)
 _OPTIONAL = ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 
 
@@ -33,7 +38,7 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
         "PGPORT": str(context.port),
         "PGUSER": context.user,
         "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
-        "PGOPTIONS": _CHECK_INTERVAL if context.server_version_num >= _CHECK_INTERVAL_SINCE else "",
+        "PGOPTIONS": _options(context.server_version_num),
         "PGPASSWORD": context.password,
         "PGTARGETSESSIONATTRS": "any",
         "PGSSLMODE": context.tls.sslmode,
@@ -43,6 +48,12 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
         "PGSSLKEY": "" if context.mode == IN_CONTAINER else context.tls.key,
     }
     return {name: value for name, value in env.items() if value or name not in _OPTIONAL}
+
+
+def _options(server_version_num: int) -> str:
+    """Settings of the session, which win over those of its role and database."""
+    settings = _PINNED + ((_CHECK_INTERVAL,) if server_version_num >= _CHECK_INTERVAL_SINCE else ())
+    return " ".join("-c {0}".format(setting) for setting in settings)
 
 
 def plain_env(application_name: str) -> Dict[str, str]:

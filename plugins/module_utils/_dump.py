@@ -40,11 +40,12 @@ _ZSTD_SINCE = 16
 
 
 class DumpPlan(NamedTuple):
-    """How a database will be dumped, every ``auto`` settled."""
+    """How a database will be dumped, every ``auto`` settled. ``encoding`` is the database's own."""
 
     format: str
     compression: Compression
     jobs: int
+    encoding: str
 
 
 class Dumped(NamedTuple):
@@ -57,7 +58,9 @@ class Dumped(NamedTuple):
     verify_seconds: float
 
 
-def plan_dump(executor: PgExecutor, options: BackupOptions, *, database_bytes: Optional[int]) -> DumpPlan:
+def plan_dump(
+    executor: PgExecutor, options: BackupOptions, *, database_bytes: Optional[int], encoding: str
+) -> DumpPlan:
     """Settle format, compression and jobs by what this client and this place can do."""
     chosen = options.format
     if chosen == "directory":
@@ -69,7 +72,7 @@ def plan_dump(executor: PgExecutor, options: BackupOptions, *, database_bytes: O
             )
             chosen = "custom"
     compression = options.compression or _automatic(executor, chosen)
-    return DumpPlan(chosen, compression, options.jobs if chosen == "directory" else 1)
+    return DumpPlan(chosen, compression, options.jobs if chosen == "directory" else 1, encoding)
 
 
 def write_dump(
@@ -133,6 +136,7 @@ def _args(executor: PgExecutor, plan: DumpPlan, options: BackupOptions, *, outpu
         format_switch=FORMAT_SWITCH[plan.format],
         compression=switch,
         jobs=plan.jobs,
+        encoding=plan.encoding,
         output=output,
         filters=options.filters,
         lock_wait_seconds=options.lock_wait_timeout,

@@ -68,6 +68,8 @@ BEGIN
 END
 $end$;
 """
+# A database's owner may put a schema of his own in front of the system's, and we may be a superuser.
+_SYSTEM_FIRST = b"SET search_path = pg_catalog; "
 
 
 class PgExecutor(ABC):
@@ -209,8 +211,8 @@ class PgExecutor(ABC):
         """
         args = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         result = self.run(
-            "psql", args, database=database, source=[sql.encode("utf-8")], env={"PGCLIENTENCODING": "UTF8"},
-            timeout=timeout,
+            "psql", args, database=database, source=[_SYSTEM_FIRST, sql.encode("utf-8")],
+            env={"PGCLIENTENCODING": "UTF8"}, timeout=timeout,
         )
         return result.stdout.decode("utf-8", "replace").rstrip("\n")
 

@@ -46,7 +46,10 @@ def fill(
     if analyze:
         # A restored database has no statistics, and its first queries would be planned without any.
         try:
-            executor.run("vacuumdb", ["--analyze-only", "-q", "-j", str(jobs)], database=database)
+            executor.run(
+                "vacuumdb", ["--analyze-only", "-q", "-j", str(jobs)], database=database,
+                env={"PGCLIENTENCODING": "UTF8"},  # the database's own setting need not hold all of its names
+            )
         except BackupError as error:
             executor.log.add_warning("{0} is restored, but has no statistics yet: {1}".format(database, error))
     return Filled(len(dump.toc.entries) if dump.toc else 0, tolerance.tolerated, seconds)

@@ -125,13 +125,15 @@ def dump_args(
     format_switch: str,
     compression: Sequence[str],
     jobs: int,
+    encoding: str,
     output: Optional[str],
     filters: DumpFilters,
     lock_wait_seconds: int,
     extra_args: Sequence[str],
 ) -> List[str]:
     """Everything but the connection. ``output`` is a folder for the directory format; None writes to stdout."""
-    args = ["-F", format_switch] + list(compression)
+    # Named, for a database or role may have a client_encoding of its own, which need not hold all of its characters.
+    args = ["-F", format_switch, "--encoding={0}".format(encoding)] + list(compression)
     if lock_wait_seconds:
         args.append("--lock-wait-timeout={0}s".format(lock_wait_seconds))
     if output is not None:

@@ -9,6 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.pgfleet.backup.tests.fidelity.corpus import (
+    create_corpus,
+    drop_corpus,
+    features_of,
+    prepare_server,
+)
 from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
 
@@ -46,3 +52,12 @@ def local(embedded_server: EmbeddedServer, backup_dir: Path, role: Callable[...,
 def database(local: Local) -> str:
     """A database with a little in it."""
     return local.create("d{0}".format(next(_NUMBERS)))
+
+
+@pytest.fixture(scope="session")
+def corpus(embedded_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
+    """The modules on the embedded server, which has a database ``corpus``. It is shared: no test may change it."""
+    prepare_server(embedded_server)
+    create_corpus(embedded_server, "corpus", features_of(embedded_server))
+    yield Local(embedded_server, tmp_path_factory.mktemp("corpus") / "backups")
+    drop_corpus(embedded_server, "corpus")

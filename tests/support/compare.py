@@ -29,6 +29,9 @@ _SESSION = """
     SET extra_float_digits = 3;
     SET bytea_output = 'hex';
     SET row_security = off;
+    SET quote_all_identifiers = off;
+    SET xmloption = content;
+    SET lc_monetary = 'C';
     SET statement_timeout = 0;
 """
 

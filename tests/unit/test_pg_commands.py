@@ -117,10 +117,10 @@ def test_a_described_filter() -> None:
 
 def test_dump_args() -> None:
     assert dump_args(
-        format_switch="d", compression=["-Z", "zstd:3"], jobs=4, output="/x", filters=DumpFilters(tables=("t",)),
+        format_switch="d", compression=["-Z", "zstd:3"], jobs=4, encoding="UTF8", output="/x", filters=DumpFilters(tables=("t",)),
         lock_wait_seconds=60, extra_args=["-v"],
-    ) == ["-F", "d", "-Z", "zstd:3", "--lock-wait-timeout=60s", "-f", "/x", "-j", "4", "--no-sync", "--table=t", "-v"]
+    ) == ["-F", "d", "--encoding=UTF8", "-Z", "zstd:3", "--lock-wait-timeout=60s", "-f", "/x", "-j", "4", "--no-sync", "--table=t", "-v"]
     assert dump_args(
-        format_switch="c", compression=[], jobs=4, output=None, filters=DumpFilters(), lock_wait_seconds=0,
+        format_switch="c", compression=[], jobs=4, encoding="LATIN1", output=None, filters=DumpFilters(), lock_wait_seconds=0,
         extra_args=[],
-    ) == ["-F", "c"]
+    ) == ["-F", "c", "--encoding=LATIN1"]

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["ImageError", "ensure_image"]
+__all__ = ["ImageError", "ensure_image", "ensure_image_of"]
 
 REPOSITORY = "pgfleet-test-postgres"
 BASE_REPOSITORY = "pgfleet-base"
@@ -52,6 +52,18 @@ def ensure_image() -> str:
                 f"({' or '.join(SUITES)}) with mmdebstrap; set PGFLEET_TEST_IMAGE to an image like the official one"
             )
         return _build(suite, suite_major)
+
+
+def ensure_image_of(major: int) -> str:
+    """The name of an image with that major version: an earlier one, the official one, or one of Debian's suite."""
+    image = f"{REPOSITORY}:{major}"
+    with _one_at_a_time():
+        if _exists(image) or _pull(major):
+            return image
+        suites = [suite for suite, of_suite in SUITES.items() if of_suite == major]
+        if not suites or not shutil.which("mmdebstrap"):
+            raise ImageError(f"the engine could not pull {OFFICIAL}:{major}, and none can be built here")
+        return _build(suites[0], major)
 
 
 def _debian() -> tuple[str, int]:
