@@ -54,6 +54,11 @@ unit: $(READY) ## The unit tests, in seconds
 integration: $(READY) ## The tests on real servers; those in containers need an engine (REQUIRE_ENGINE=1 insists)
 	@$(PYTEST) tests/integration $(PYTEST_ARGS)
 
+.PHONY: fidelity
+fidelity: $(READY) ## Every format on PostgreSQL 15 to 18, and upgrades: what came back, as a table (needs an engine)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement tests/fidelity/requirements.txt
+	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.fidelity
+
 .PHONY: image
 image: $(READY) ## Find, pull or build the PostgreSQL image of the container tests
 	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.support.image.build

@@ -17,6 +17,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._codec import compr
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
+from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import classify
 
 __all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "scan", "scan_staged"]
 
@@ -167,7 +168,9 @@ def _scan(
     if result.status != 0:
         if result.status in (126, 127):
             executor.fail("pg_restore", result)
-        raise BackupError("VERIFY_FAILED", "pg_restore cannot read the archive to its end: {0}".format(
+        # What this build of the tool lacks says nothing against the archive.
+        code = classify(result.stderr, default="VERIFY_FAILED")
+        raise BackupError(code, "pg_restore cannot read the archive to its end: {0}".format(
             (result.stderr.splitlines() or ["status {0}".format(result.status)])[0]))
     scanner.finish()
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())

@@ -100,22 +100,34 @@ def there_and_back(place: Place, database: str, before: Snapshot, kind: str, bac
 def move_up(source: Place, target: Place, features: Features, kind: str, backup_dir: Path) -> list[str]:
     """Back up the corpus ``up`` on one server and restore it on a newer one: every difference to what it should be.
 
-    What the catalogue should be is shown by the corpus itself, made on the newer server by its SQL: definitions are
-    written differently by each version. The content is that of the older one, too.
+    The content must be that of the older server. What the catalogue should be is shown by the corpus itself, made on the
+    newer server by its SQL: definitions are written differently by each version. Gzip is what the tools of every build can read.
     """
-    taken = source.run("pg_backup", database="up", format=kind, backup_dir=backup_dir).succeeded()["backups"][0]
+    compression = "none" if kind == "tar" else "gzip"
+    taken = source.run(
+        "pg_backup", database="up", format=kind, compression=compression, backup_dir=backup_dir
+    ).succeeded()["backups"][0]
     target.run(
         "pg_restore", database="up", backup=taken["path"], strategy="create", backup_dir=backup_dir,
         create_missing_roles=True, allow_engine_change=True,
     ).succeeded()
     roles = differences(_roles(source), _roles(target))
-    restored, was = target.look("up"), source.look("up")
+    restored = _unnamed_not_nulls(target.look("up"), features)
     drop_corpus(target.server, "up")
     create_corpus(target.server, "up", features)
-    native = target.look("up")
+    native = _unnamed_not_nulls(target.look("up"), features)
     drop_corpus(target.server, "up")
+    was = source.look("up")
     content = differences(Snapshot(was.tables, was.sequences), Snapshot(restored.tables, restored.sequences))
     return roles + content + differences(native, restored)
+
+
+def _unnamed_not_nulls(seen: Snapshot, features: Features) -> Snapshot:
+    """Before 18, NOT NULL was a property of the column alone, which had no name to keep."""
+    if features.major >= 18:
+        return seen
+    named = {name: what for name, what in seen.catalogue["constraint"].items() if not what.startswith("NOT NULL")}
+    return Snapshot(seen.tables, seen.sequences, {**seen.catalogue, "constraint": named})
 
 
 def _roles(place: Place) -> Snapshot:

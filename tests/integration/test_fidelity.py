@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from ansible_collections.pgfleet.backup.tests.fidelity.trips import in_container
 from ansible_collections.pgfleet.backup.tests.support.compare import differences
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
 from ansible_collections.pgfleet.backup.tests.support.local import Local
+
+SETTINGS = (
+    "client_encoding = 'LATIN1'", "standard_conforming_strings = off", "quote_all_identifiers = on",
+    "default_transaction_read_only = on", "search_path = evil, pg_catalog",
+)
 
 
 @pytest.fixture
@@ -44,43 +50,21 @@ def test_the_corpus_comes_back_in_a_container(
     assert there_and_back(place, "corpus", place.look("corpus"), "directory", backup_dir) == []
 
 
-def test_a_failed_restore_leaves_no_database_behind_for_its_subscriptions(local: Local) -> None:
-    """They stand in the way of dropping the database, and their publisher cannot be reached."""
-    local.create("subscriber", """
-        CREATE TABLE t AS SELECT 1 AS n;
-        CREATE SUBSCRIPTION far CONNECTION 'host=publisher.invalid' PUBLICATION p WITH (connect = false, slot_name = 'live_slot');
-    """)
-    local.server.sql("subscriber", "CREATE FUNCTION n() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM t'; "
-                                   "CREATE VIEW v AS SELECT n(); CREATE MATERIALIZED VIEW m AS TABLE v WITH NO DATA")
-    # What relies on the search_path cannot be filled by a restore, which comes after the subscription.
-    local.server.sql("subscriber", "SET search_path = public; UPDATE pg_class SET relispopulated = true WHERE relname = 'm'")
-    try:
-        local.back_up("subscriber")
-        before = local.databases()
-        failed = local.restore(database="subscriber", target_database="other", strategy="create").failed_with("RESTORE_FAILED")
-        assert 'relation "t" does not exist' in failed["msg"]
-        assert local.databases() == before
-        assert local.server.sql("subscriber", "SELECT subslotname FROM pg_subscription WHERE subname = 'far'") == ["live_slot"]
-    finally:
-        local.server.sql("subscriber", "ALTER SUBSCRIPTION far SET (slot_name = NONE); DROP SUBSCRIPTION far")
-
-
-@pytest.mark.parametrize("setting", [
-    "client_encoding = 'LATIN1'", "standard_conforming_strings = off", "quote_all_identifiers = on",
-    "default_transaction_read_only = on", "statement_timeout = 1", "search_path = evil, pg_catalog",
-])
 @pytest.mark.parametrize("of_the", ["database", "role"])
 def test_no_setting_of_a_database_or_role_changes_what_we_read_and_write(
-    local: Local, role: Callable[..., str], setting: str, of_the: str
+    local: Local, role: Callable[..., str], of_the: str
 ) -> None:
+    """That its owner's schema comes before the system's, too: we may be a superuser, and it holds what he likes."""
     local.create("set", r"""
-        CREATE TABLE "表\t" ("C:\x" serial PRIMARY KEY, v text DEFAULT 'C:\x'); INSERT INTO "表\t" VALUES (DEFAULT, '表'), (DEFAULT, 'x\y');
+        CREATE TABLE "表\t" ("C:\x" serial PRIMARY KEY, v text DEFAULT 'C:\x');
+        INSERT INTO "表\t" VALUES (DEFAULT, '表'), (DEFAULT, 'x\y');
         CREATE SCHEMA evil;
-        CREATE VIEW evil.pg_database AS SELECT 1/0 AS oid;
-        CREATE VIEW evil.pg_class AS SELECT 1/0 AS oid;
+        CREATE VIEW evil.pg_database AS SELECT 1 / 0 AS oid;
+        CREATE VIEW evil.pg_class AS SELECT 1 / 0 AS oid;
     """)
     user = role("LOGIN SUPERUSER")
-    local.server.sql("postgres", f"ALTER DATABASE set SET {setting}" if of_the == "database" else f"ALTER ROLE {user} SET {setting}")
+    of = "DATABASE set" if of_the == "database" else f"ROLE {user}"
+    local.server.sql("postgres", "".join(f"ALTER {of} SET {setting};" for setting in SETTINGS))
     before = local.look("set")
     local.backup(database="set", login_user=user).succeeded()
     local.restore(database="set", target_database="back", strategy="create", login_user=user).succeeded()
@@ -88,3 +72,29 @@ def test_no_setting_of_a_database_or_role_changes_what_we_read_and_write(
     in_place = local.restore(database="set", target_database="set", confirm="set", strategy="in_place", login_user=user)
     in_place.succeeded()
     assert not in_place.result.get("warnings"), "statistics were made, and the content compared"
+
+
+def test_no_timeout_of_a_role_ends_a_backup(local: Local, role: Callable[..., str], database: str) -> None:
+    user = role("LOGIN SUPERUSER")
+    local.server.sql("postgres", f"ALTER ROLE {user} SET statement_timeout = 1")
+    local.backup(database=database, login_user=user).succeeded()
+
+
+def test_an_archive_that_the_client_was_not_built_for_is_not_called_damaged(
+    local: Local, database: str, tmp_path: Path
+) -> None:
+    """A newer client without zstd is not rare, and a new backup would not help."""
+    dump = tmp_path / "zstd.dump"
+    argv = [
+        str(local.server.bin_dir / "pg_dump"), "-Fc", "-h", str(local.server.socket_dir), "-p", str(local.server.port),
+        "-U", local.server.user, "-d", database, "-f", str(dump),
+    ]
+    subprocess.run(argv, check=True)
+    content = bytearray(dump.read_bytes())
+    assert content[:5] == b"PGDMP"
+    assert content[11] == 1, "gzip"
+    content[11] = 3  # zstd
+    dump.write_bytes(content)
+    refused = local.restore(database=database, backup=str(dump), target_database="other", strategy="create")
+    assert "zstd" in refused.failed_with("UNSUPPORTED_BY_CLIENT")["msg"]
+    assert "other" not in local.databases()

@@ -27,7 +27,7 @@ MUTATIONS = [
     ("table types.text", "UPDATE types.text SET v = replace(v, E'\\r', '') WHERE n = 6"),
     ("table types.text", "UPDATE types.text SET v = normalize(v) WHERE n = 9"),
     ("table types.bytea", "UPDATE types.bytea SET v = set_byte(v, 200000, 7) WHERE n = 6"),
-    ('table types."json"', "UPDATE types.json SET v = v::jsonb::json WHERE n = 1"),
+    ("table types.of_json", "UPDATE types.of_json SET v = v::jsonb::json WHERE n = 1"),
     ("table types.jsonb", "UPDATE types.jsonb SET v = jsonb_set(v, '{1}', '1') WHERE n = 9"),
     ("table types.arrays", "UPDATE types.arrays SET a = '{1,2,3}' WHERE n = 3"),
     ("table types.arrays", "UPDATE types.arrays SET b[1] = 'NULL' WHERE n = 2"),

@@ -21,7 +21,7 @@ CREATE TABLE types.boolean AS SELECT unnest(ARRAY[true, false, NULL]) AS v;
 
 -- Text and bytes. Each line that COPY could take for its own end, and what looks like NULL.
 CREATE TABLE types.text (n integer, v text);
-INSERT INTO types.text VALUES (1, ''), (2, NULL), (3, E'\\N'), (4, E'\\.'), (5, E'\n\\.\n'), (6, E'a\r\nb\rc\td\be\ff\vg'),
+INSERT INTO types.text VALUES (1, ''), (2, NULL), (3, E'\\N'), (4, E'\\.'), (5, E'\n\\.\n'), (6, E'a\r\nb\rc\td\be\ff\x0bg'),
     (7, E'\\\\ \\t \\n C:\\temp'), (8, 'NULL'), (9, E'\u00e9 is not e\u0301'), (10, E'\ufeffmark, \u200b zero width, \u202e right to left'),
     (11, E'\U0001F600 \U0010FFFF \U0001F468\u200d\U0001F469\u200d\U0001F467'), (12, repeat('long, and longer. ', 20000)),
     (13, (SELECT string_agg(chr(i), '' ORDER BY i) FROM generate_series(1, 700) AS i)), (14, ' spaces at both ends '), (15, '$$ $_$ $body$'),
@@ -67,8 +67,8 @@ INSERT INTO types.addresses VALUES ('0.0.0.0/0', '0.0.0.0/0', '00:00:00:00:00:00
     ('::', '::/0', NULL, NULL), ('::ffff:1.2.3.4', 'fe80::/10', NULL, NULL), ('2001:db8::1/64', '2001:db8::/128', NULL, NULL);
 
 -- Documents. json keeps every blank and doubled key, jsonb does not.
-CREATE TABLE types.json (n integer, v json);
-INSERT INTO types.json VALUES (1, '{"a" : 1,  "a":2 }'), (2, '"\u0000 is allowed here"'), (3, '"\ud83d\ude00"'), (4, 'null'), (5, NULL), (6, E'[1e400,\n -0, "\\\\"]');
+CREATE TABLE types.of_json (n integer, v json);
+INSERT INTO types.of_json VALUES (1, '{"a" : 1,  "a":2 }'), (2, '"\u0000 is allowed here"'), (3, '"\ud83d\ude00"'), (4, 'null'), (5, NULL), (6, E'[1e400,\n -0, "\\\\"]');
 CREATE TABLE types.jsonb (n integer, v jsonb);
 INSERT INTO types.jsonb VALUES (1, '{"a": 1, "a": 2}'), (2, '"\u00e9\ud83d\ude00\u0001 \" \\ \/ \b"'), (3, '{}'), (4, '[]'), (5, 'null'), (6, NULL), (7, '""'),
     (8, '{"": {"": [[[[[]]]]]}}'), (9, ('[' || repeat('9', 5000) || ', -0, 1.10, 1e-300]')::jsonb), (10, (SELECT jsonb_object_agg('key ' || i, i) FROM generate_series(1, 3000) AS i));

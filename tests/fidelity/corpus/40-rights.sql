@@ -40,7 +40,10 @@ ALTER TABLE rights.granted OWNER TO fidelity_owner;
 GRANT SELECT ON rights.granted TO PUBLIC;
 GRANT INSERT, REFERENCES ON rights.granted TO fidelity_reader WITH GRANT OPTION;
 GRANT SELECT (a, "b B"), UPDATE ("b B") ON rights.granted TO "Fidelity ""the"" Röle" WITH GRANT OPTION;
+\if :since_17
+-- Of an owner who lacks one, a newer server has more privileges that an older one could not list.
 REVOKE TRUNCATE ON rights.granted FROM fidelity_owner;
+\endif
 SET ROLE fidelity_reader;
 GRANT INSERT ON rights.granted TO fidelity_group;
 RESET ROLE;
@@ -50,6 +53,7 @@ CREATE TABLE rights.everything (a integer);
 GRANT ALL ON rights.everything TO fidelity_group;
 CREATE SEQUENCE rights.numbers;
 GRANT USAGE ON SEQUENCE rights.numbers TO fidelity_reader;
+REVOKE UPDATE ON SEQUENCE rights.numbers FROM CURRENT_USER;
 CREATE FUNCTION rights.run() RETURNS integer LANGUAGE sql AS 'SELECT 1';
 REVOKE EXECUTE ON FUNCTION rights.run() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION rights.run() TO fidelity_reader;
