@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor_docker import DockerPGExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._find_container import DRILL_LABEL
+from ansible_collections.pgfleet.backup.plugins.module_utils._findings import Finding, blocked_by
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_extensions import check_extensions
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
@@ -35,14 +36,14 @@ _POLL = 0.3
 _NEW = timedelta(minutes=10)  # so long a drill may take to put its lifeline into the container
 
 
-def check_away(session: Session, source: Source) -> List[BackupError]:
+def check_away(session: Session, source: Source) -> List[Finding]:
     """All that stands against a drill of this backup in a throw-away container."""
-    findings = [check_extensions(source, "drill"), _tablespaces(source)]
+    refusals = [check_extensions(source, "drill"), _tablespaces(source)]
     try:
         _image(session, source)
     except BackupError as error:
-        findings.append(error)
-    return [finding for finding in findings if finding is not None]
+        refusals.append(error)
+    return [blocked_by(refusal, "container") for refusal in refusals if refusal is not None]
 
 
 @contextmanager

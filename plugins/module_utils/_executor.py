@@ -135,6 +135,10 @@ class PgExecutor(ABC):
     def staging_room(self) -> Optional[int]:
         """Free bytes where :meth:`writable` stages, 0 where it cannot; None when it stages nowhere."""
 
+    @abstractmethod
+    def free_space(self, path: str) -> Optional[int]:
+        """Free bytes where the server keeps ``path``; None when that cannot be seen from here."""
+
     # Running.
 
     def run(

@@ -139,12 +139,20 @@ class DockerPGExecutor(PgExecutor):
         return self.run("cat", [path]).stdout
 
     def staging_room(self) -> Optional[int]:
-        found = self.run("sh", ["-c", _ROOM_SCRIPT, "sh", _STAGING], check=False, timeout=60.0)
-        fields = found.stdout.decode("utf-8", "replace").split("\n")[-2:-1]
+        # Without an answer nothing can be staged there, or not be brought over.
+        return self._free(["sh", "-c", _ROOM_SCRIPT, "sh", _STAGING]) or 0
+
+    def free_space(self, path: str) -> Optional[int]:
+        return self._free(["sh", "-c", 'df -Pk "$1"', "sh", path])
+
+    def _free(self, argv: Sequence[str]) -> Optional[int]:
+        """What a ``df -Pk`` inside the container says to be free, in bytes; None when it says nothing."""
+        found = self.run(argv[0], argv[1:], check=False, timeout=60.0)
         try:
-            return int(fields[0].split()[3]) * 1024 if found.status == 0 else 0
+            fields = found.stdout.decode("utf-8", "replace").splitlines()[-1].split()
+            return int(fields[3]) * 1024 if found.status == 0 else None
         except (ValueError, IndexError):
-            return 0  # nothing can be staged there, or not be brought over
+            return None
 
     @contextmanager
     def readable(self, path: str) -> Iterator[str]:

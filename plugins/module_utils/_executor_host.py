@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, find_clients
-from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
+from ansible_collections.pgfleet.backup.plugins.module_utils._context import LOCAL, DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import HOST
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
@@ -129,3 +129,12 @@ class HostPGExecutor(PgExecutor):
 
     def staging_room(self) -> Optional[int]:
         return None
+
+    def free_space(self, path: str) -> Optional[int]:
+        if self.context.mode != LOCAL:
+            return None  # a path of this name would be another machine's
+        try:
+            found = os.statvfs(path)
+        except OSError:
+            return None
+        return found.f_bavail * found.f_frsize

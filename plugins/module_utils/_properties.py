@@ -10,31 +10,39 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._globals import set
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import without_marker
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal
 
-__all__ = ["apply_statements", "create_statement", "read_properties"]
+__all__ = ["apply_statements", "create_statement", "read_locale", "read_properties"]
 
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin", "d": "default"}
 
 
 def read_properties(answer: Mapping[str, Any]) -> Dict[str, Any]:
-    """The manifest's ``database_properties`` from what the ``DATABASE`` query answered.
-
-    Columns were renamed over time: ``daticulocale`` (15, 16) became ``datlocale`` (17).
-    """
+    """The manifest's ``database_properties`` from what the ``DATABASE`` query answered."""
     row = answer["row"]
     return {
         "owner": answer["owner"],
-        "encoding": answer["encoding"],
-        "locale_provider": _PROVIDERS.get(row.get("datlocprovider", "c"), "libc"),
-        "collate": row.get("datcollate"),
-        "ctype": row.get("datctype"),
-        "locale": row.get("datlocale") or row.get("daticulocale"),
-        "icu_rules": row.get("daticurules"),
+        **read_locale(answer),
         "tablespace": answer["tablespace"],
         "connection_limit": row.get("datconnlimit", -1),
         "acl": answer["acl"],
         "comment": without_marker(answer["comment"]),
         "settings": answer["settings"],
         "security_labels": answer["security_labels"],
+    }
+
+
+def read_locale(answer: Mapping[str, Any]) -> Dict[str, Any]:
+    """How text is stored and sorted, from an answer that has the ``encoding`` and the ``row`` of ``pg_database``.
+
+    Columns were renamed over time: ``daticulocale`` (15, 16) became ``datlocale`` (17).
+    """
+    row = answer["row"]
+    return {
+        "encoding": answer["encoding"],
+        "locale_provider": _PROVIDERS.get(row.get("datlocprovider", "c"), "libc"),
+        "collate": row.get("datcollate"),
+        "ctype": row.get("datctype"),
+        "locale": row.get("datlocale") or row.get("daticulocale"),
+        "icu_rules": row.get("daticurules"),
     }
 
 

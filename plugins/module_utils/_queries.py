@@ -16,11 +16,9 @@ __all__ = [
     "ATTACHED_INDEXES",
     "DATABASE",
     "DATABASES",
-    "EXTENSION_NAMES",
     "PROBE",
     "ROLE_NAMES",
     "SPECIAL_TABLES",
-    "TABLESPACE_NAMES",
     "database_state",
     "databases_marked",
     "how_many_exist",
@@ -54,10 +52,6 @@ FROM pg_database;
 """
 
 ROLE_NAMES = "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles;"
-
-TABLESPACE_NAMES = "SELECT coalesce(json_agg(spcname), '[]') FROM pg_tablespace;"
-
-EXTENSION_NAMES = "SELECT coalesce(json_agg(name), '[]') FROM pg_available_extensions;"
 
 # Indexes of partitions that belong to an index of the partitioned table.
 ATTACHED_INDEXES = """

@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._drill_container im
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
+from ansible_collections.pgfleet.backup.plugins.module_utils._findings import BLOCKER
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
@@ -30,11 +31,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases impo
 from ansible_collections.pgfleet.backup.plugins.module_utils._previous import go_back
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_facts import Case, gather
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
     PREVIOUS,
     RestoreOptions,
     read_restore_options,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_plan import restore_plan
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
     free_moment,
@@ -85,15 +88,16 @@ def restore(
     with ExitStack() as stack:
         if source.backup is not None:
             stack.enter_context(hold_set(source.backup.path))
-        state = session.executor.query_json(_queries.database_state(target), database=session.maintenance_db)
+        case = Case(options, source, target, gather(session, options, source, target))
         elsewhere = options.strategy == "drill" and options.drill_location == "container"
-        findings = check_away(session, source) if elsewhere else check_restore(session, options, source, target, state)
-        result["plan"] = _plan(session, options, source, source_name, target, state, findings)
+        findings = check_away(session, source) if elsewhere else check_restore(session, case)
+        result["plan"] = restore_plan(session, case, findings, database=source_name)
         result["changed"] = check
         if check:
             return
-        if findings:
-            raise findings[0]
+        for finding in findings:
+            if finding.level == BLOCKER:
+                raise finding.error()
         result["context"] = session.describe()  # the archive may have asked for a newer client
         if elsewhere:
             door = EngineDoor(str(params.get("docker_host") or ""), env)
@@ -103,7 +107,8 @@ def restore(
         fingerprint = source.validate(session.executor)
         run.log.add("Validated {0}: {1} rows in {2} tables".format(
             source.dump.path, sum(fingerprint.tables.values()), len(fingerprint.tables)))
-        story = _Restore(session, options, source, fingerprint, instance, source_name, target, state, result)
+        story = _Restore(session, options, source, fingerprint, instance, source_name, target,
+                         case.facts.target, result)
         result["restore"] = story.run(params)
         result["changed"] = True
 
@@ -291,25 +296,3 @@ def _outside(session: Session, target: str) -> Session:
     if session.maintenance_db != target:
         return session
     return session._replace(maintenance_db="template1" if target != "template1" else "postgres")
-
-
-def _plan(
-    session: Session, options: RestoreOptions, source: Source, source_name: str, target: str,
-    state: Optional[Mapping[str, Any]], findings: List[BackupError],
-) -> Dict[str, Any]:
-    """What would happen, and what stands against it."""
-    replaces = state is not None and options.strategy in ("swap", "in_place")
-    return {
-        "strategy": options.strategy,
-        "database": source_name,
-        "target_database": target,
-        "backup": source.describe(),
-        "target_exists": state is not None,
-        "replaces": replaces,
-        "target": dict(state) if state is not None else None,
-        "blockers": [{"code": finding.code, "msg": finding.what, "hint": finding.hint} for finding in findings],
-        "safety_backup": options.strategy == "in_place" and options.safety_backup,
-        "keep_previous": options.keep_previous if replaces and options.strategy == "swap" else None,
-        "server_version": session.context.server_version,
-        "client_version": session.executor.client.version,
-    }

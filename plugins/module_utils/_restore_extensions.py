@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Set
+from typing import Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
@@ -14,7 +14,7 @@ __all__ = ["check_extensions"]
 
 def check_extensions(source: Source, strategy: str) -> Optional[BackupError]:
     """What stands against restoring this dump by this strategy: ``INCOMPATIBLE_TARGET``, or nothing."""
-    extensions = _extensions(source)
+    extensions = source.extensions
     if "timescaledb" in extensions:
         return BackupError(
             "INCOMPATIBLE_TARGET",
@@ -32,10 +32,3 @@ def check_extensions(source: Source, strategy: str) -> Optional[BackupError]:
             "Prove the backup by a restore with strategy=create on such a server.",
         )
     return None
-
-
-def _extensions(source: Source) -> Set[str]:
-    if source.backup is not None:
-        return set(source.manifest["extensions"])
-    entries = source.dump.toc.entries if source.dump.toc else ()
-    return {entry.name for entry in entries if entry.kind == "EXTENSION"}

@@ -42,10 +42,33 @@ class Source(NamedTuple):
     @property
     def roles(self) -> List[str]:
         """The roles that must exist: those the manifest names, else the owners in the archive."""
-        if self.backup:
-            return list(self.manifest["roles"])
+        return list(self.manifest["roles"]) if self.backup else self.owners
+
+    @property
+    def owners(self) -> List[str]:
+        """The roles that own something in the archive; none for a plain dump, which has no table of contents."""
         entries = self.dump.toc.entries if self.dump.toc else ()
         return sorted({entry.owner for entry in entries if entry.owner})
+
+    @property
+    def extensions(self) -> Mapping[str, Optional[str]]:
+        """The extensions that must be there, with their versions where the manifest names them."""
+        if self.backup:
+            return dict(self.manifest["extensions"])
+        entries = self.dump.toc.entries if self.dump.toc else ()
+        return {entry.name: None for entry in entries if entry.kind == "EXTENSION"}
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """How many objects of each kind there are, as far as that is known."""
+        if self.dump.toc:
+            return self.dump.toc.counts()
+        return dict((self.manifest.get("fingerprint") or {}).get("objects", {}))
+
+    @property
+    def server_version(self) -> str:
+        """The version of the server that was dumped; empty when nothing says it."""
+        return str(self.manifest.get("server_version") or (self.dump.toc.server_version if self.dump.toc else ""))
 
     @property
     def client_major(self) -> int:

@@ -59,7 +59,8 @@ BEGIN
     seen := true;
     EXIT WHEN NOT EXISTS (SELECT FROM pg_database WHERE oid = {oid} AND datname = {name});
     FOR session_pid IN
-      SELECT pid FROM pg_stat_activity WHERE datid = {oid} AND backend_type = 'client backend'
+      SELECT pid FROM pg_stat_activity
+      WHERE datid = {oid} AND coalesce(backend_type, 'client backend') = 'client backend'  -- hidden if it is another's
     LOOP
       BEGIN
         PERFORM pg_terminate_backend(session_pid);

@@ -211,9 +211,40 @@ safety_backup:
   returned: when one was taken
   type: str
 plan:
-  description: What is to be done, and C(blockers), what stands against it.
+  description:
+    - What is to be done, and what was found beforehand.
+    - Besides the keys below it has C(strategy), C(database), C(target_database), C(backup), C(target_exists),
+      C(replaces), C(target), C(safety_backup), C(keep_previous), C(server_version) and C(client_version).
   returned: always
   type: dict
+  contains:
+    findings:
+      description:
+        - All that was found, worst first. C(level) is V(blocker), which stops the restore with its C(code), or
+          V(remark), which stops nothing and has no code. C(subject) is one word, C(msg) and C(hint) are sentences.
+      type: list
+      elements: dict
+      returned: always
+    blockers:
+      description: The blockers among the findings, C(code), C(msg) and C(hint).
+      type: list
+      elements: dict
+      returned: always
+    sessions:
+      description: Who is connected to the target, C(application), C(user), C(kind), C(may_be_ended) and C(count).
+      type: list
+      elements: dict
+      returned: always
+    estimate:
+      description:
+        - C(seconds) that the restore may take, the C(bytes) of the database, and the C(basis) of the guess, V(drill),
+          V(earlier_drill) or V(backup). Null where nothing tells.
+      type: dict
+      returned: always
+    disk:
+      description: Bytes C(needed) at most, bytes C(free), and C(where). Null where that cannot be told.
+      type: dict
+      returned: always
 context:
   description: How the server was reached, as M(pgfleet.backup.pg_backup) returns it.
   returned: always
