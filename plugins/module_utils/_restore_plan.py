@@ -59,19 +59,19 @@ def estimate(case: Case) -> Dict[str, Any]:
     The best basis is a ``drill`` of this backup, then an ``earlier_drill`` of the same database, in proportion to the
     bytes. Else the ``backup`` itself: restoring takes about twice as long as dumping did, since indexes are built.
     """
-    backup, manifest = case.source.backup, case.source.manifest
+    backup, size = case.source.backup, case.source.manifest.get("database_bytes")
     if backup is None or case.options.partial:
-        return {"seconds": None, "bytes": manifest.get("database_bytes"), "basis": None}
-    seconds, basis = 2 * manifest["timings"]["dump_seconds"], "backup"
-    own = _drilled(backup)
+        return {"seconds": None, "bytes": size, "basis": None}
+    timings = backup.manifest["timings"]
+    reading = timings.get("verify_seconds", 0)  # the archive is read to its end before
+    own, earlier = _drilled(backup), _earlier_drill(backup)
     if own is not None:
         seconds, basis = own, "drill"
+    elif earlier is not None and size:
+        seconds, basis = earlier[0] * size / earlier[1], "earlier_drill"
     else:
-        earlier = _earlier_drill(backup)
-        if earlier is not None:
-            seconds, basis = earlier[0] * manifest["database_bytes"] / earlier[1], "earlier_drill"
-    reading = manifest["timings"]["verify_seconds"]  # the archive is read to its end before
-    return {"seconds": round(seconds + reading, 1), "bytes": manifest["database_bytes"], "basis": basis}
+        seconds, basis = 2 * timings.get("dump_seconds", 0), "backup"
+    return {"seconds": round(seconds + reading, 1), "bytes": size, "basis": basis}
 
 
 def _drilled(backup: BackupSet) -> Optional[float]:
