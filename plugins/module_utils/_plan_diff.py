@@ -57,7 +57,8 @@ def _restore_diff(plan: Mapping[str, Any]) -> Dict[str, str]:
             after.append("{0}__before_<stamp>: {1}, closed to connections".format(target, _size(plan["target"])))
     for finding in plan["findings"]:
         after += _finding(finding)
-    after += _aligned("time", _time(plan["estimate"])) + _aligned("disk", _room(plan["disk"]))
+    if plan["estimate"] is not None:  # going back to a kept database is a rename
+        after += _aligned("time", _time(plan["estimate"])) + _aligned("disk", _room(plan["disk"]))
     return _texts("database {0}".format(target), before, after)
 
 

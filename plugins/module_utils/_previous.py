@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._findings import BLOCKER
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, without_marker
@@ -111,7 +112,11 @@ def _plan(
         "target_exists": state is not None,
         "replaces": state is not None,
         "target": dict(state) if state is not None else None,
+        "sessions": [],
+        "findings": [dict(each, level=BLOCKER, subject="confirm") for each in told],
         "blockers": told,
+        "estimate": None,  # it is a rename: no time, and no room
+        "disk": None,
         "safety_backup": False,
         "keep_previous": options.keep_previous if state is not None else None,
         "server_version": session.context.server_version,

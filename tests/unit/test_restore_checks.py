@@ -39,7 +39,7 @@ PLAIN_ROLE = {"superuser": False, "user": "shop"}
 def toc(*entries: tuple[str, str, str]) -> Toc:
     """An archive's head with these kinds, names and owners."""
     return Toc((1, 16, 0), "shop", "16.3", "17.5", tuple(
-        TocEntry(kind=kind, schema="", name=name, owner=owner, has_data=False, copy_statement="", file_name="")
+        TocEntry(kind=kind, schema="", name=name, owner=owner, has_data=False, copy_statement=b"", file_name="")
         for kind, name, owner in entries))
 
 
