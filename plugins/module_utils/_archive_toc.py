@@ -24,7 +24,10 @@ _PIECE = 1 << 20
 
 
 class TocEntry(NamedTuple):
-    """One object. ``copy_statement`` is set for table data that is dumped by COPY, as the bytes of the archive."""
+    """One object. ``copy_statement`` is set for table data that is dumped by COPY, as the bytes of the archive.
+
+    ``dump_id`` is the number by which ``pg_restore --use-list`` and the ``dependencies`` of others name it.
+    """
 
     kind: str
     schema: str
@@ -33,6 +36,8 @@ class TocEntry(NamedTuple):
     has_data: bool
     copy_statement: bytes
     file_name: str
+    dump_id: int = 0
+    dependencies: Tuple[int, ...] = ()
 
 
 class Toc(NamedTuple):
@@ -129,7 +134,7 @@ def read_toc(file: BinaryIO, limit: int) -> Toc:
 
 
 def _read_entry(reader: _Reader, version: Tuple[int, int, int], layout: int, offset_size: int) -> TocEntry:
-    reader.integer()  # dump id
+    dump_id = reader.integer()
     has_data = reader.integer() != 0
     reader.skip()  # catalogue's table oid
     reader.skip()  # oid
@@ -148,15 +153,28 @@ def _read_entry(reader: _Reader, version: Tuple[int, int, int], layout: int, off
         reader.integer()  # relation kind
     owner = reader.text()
     reader.skip()  # "with oids", always there
-    while reader.skip():
-        pass  # dependencies, ended by a null string
+    dependencies = _read_dependencies(reader)
     if layout == _CUSTOM:
         reader.byte()
         reader.exactly(offset_size)
         file_name = ""
     else:
         file_name = reader.text()
-    return TocEntry(kind, schema, name, owner, has_data, copy_statement or b"", file_name)
+    return TocEntry(
+        kind, schema, name, owner, has_data, copy_statement or b"", file_name, dump_id, dependencies
+    )
+
+
+def _read_dependencies(reader: _Reader) -> Tuple[int, ...]:
+    """Numbers as texts, ended by a null string."""
+    found: List[int] = []
+    text = reader.raw()
+    while text is not None:
+        if not re.match(rb"^[0-9]{1,10}$", text):
+            raise _broken("its table of contents names an impossible dependency")
+        found.append(int(text))
+        text = reader.raw()
+    return tuple(found)
 
 
 def _broken(why: str) -> BackupError:

@@ -20,6 +20,8 @@ _PINNED = (
     "standard_conforming_strings=on", "quote_all_identifiers=off", "default_transaction_read_only=off",
     "statement_timeout=0",
 )
+# The messages of a server that speaks another language could not be classified. Only superusers may choose.
+_ENGLISH = "lc_messages=C"
 _OPTIONAL = ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 
 
@@ -38,7 +40,7 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
         "PGPORT": str(context.port),
         "PGUSER": context.user,
         "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
-        "PGOPTIONS": _options(context.server_version_num),
+        "PGOPTIONS": _options(context),
         "PGPASSWORD": context.password,
         "PGTARGETSESSIONATTRS": "any",
         "PGSSLMODE": context.tls.sslmode,
@@ -50,9 +52,10 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
     return {name: value for name, value in env.items() if value or name not in _OPTIONAL}
 
 
-def _options(server_version_num: int) -> str:
+def _options(context: DbContext) -> str:
     """Settings of the session, which win over those of its role and database."""
-    settings = _PINNED + ((_CHECK_INTERVAL,) if server_version_num >= _CHECK_INTERVAL_SINCE else ())
+    settings = _PINNED + ((_CHECK_INTERVAL,) if context.server_version_num >= _CHECK_INTERVAL_SINCE else ())
+    settings += (_ENGLISH,) if context.superuser else ()
     return " ".join("-c {0}".format(setting) for setting in settings)
 
 

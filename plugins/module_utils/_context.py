@@ -97,7 +97,7 @@ class DbContext:
 
     ``host`` and ``socket`` are what the tools are given: both empty means the tools' own default socket. ``port`` is
     the port that the tools use, hence the one inside the container for ``in_container``.
-    ``server_version_num`` is PostgreSQL's (``150018``), 0 while not yet asked.
+    ``server_version_num`` is PostgreSQL's (``150018``), 0 while not yet asked; neither is ``superuser`` known then.
     """
 
     mode: str
@@ -113,6 +113,7 @@ class DbContext:
     credential_source: str = SOURCE_OPTIONS
     server_version: str = ""
     server_version_num: int = 0
+    superuser: bool = False
     trace: Tuple[TraceStep, ...] = ()
     warnings: Tuple[str, ...] = ()
 

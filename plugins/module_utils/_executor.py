@@ -39,16 +39,19 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     StreamBroken,
     ToolProcess,
     ToolTimeout,
+    follow,
     pump,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import StderrLines, classify
 from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import (
+    OneReader,
     ToolResult,
     bounded,
     first_error,
     ignore,
     is_missing,
+    only_stdout,
 )
 
 __all__ = ["PgExecutor"]
@@ -181,9 +184,7 @@ class PgExecutor(ABC):
             )
         except StreamBroken as error:
             self._end(process)
-            raise BackupError(
-                self.failure, "{0}: the stream broke off: {1}".format(tool, error), retryable=True
-            ) from error
+            raise self._broke_off(tool, error) from error
         except ToolTimeout as error:
             self._end(process)
             raise self._timed_out(tool) from error
@@ -270,6 +271,42 @@ class PgExecutor(ABC):
             hold.let_go()
 
     @contextmanager
+    def stream(
+        self, tool: str, args: Sequence[str], *, source: Optional[Iterable[bytes]] = None
+    ) -> Iterator[Iterator[bytes]]:
+        """Run a tool that connects to nothing beside what happens inside, which reads its stdout as it comes.
+
+        The reading ends without an exception only when the tool has ended with status 0, and raises what :meth:`run`
+        would. It may be done in another thread. The tool does not outlive the block.
+        """
+        argv = [tool, *args]
+        self._guard(tool)
+        self._announce(tool, argv)
+        process = self._begin(argv, env=self._env(None), stdin=source is not None)
+        stderr = StderrLines(self._clean)
+        started = time.monotonic()
+
+        def chunks() -> Iterator[bytes]:
+            frames = follow(process, source=source, timeout=self._seconds_left(None))
+            try:
+                status = yield from only_stdout(frames, stderr.feed)
+            except StreamBroken as error:
+                raise self._broke_off(tool, error) from error
+            except ToolTimeout as error:
+                raise self._timed_out(tool) from error
+            if status != 0:
+                self.fail(tool, ToolResult(status, b"", stderr.finish(), time.monotonic() - started))
+
+        reading = OneReader(chunks())
+        try:
+            yield reading
+        finally:
+            if not reading.finished:
+                self._stop(process)
+                reading.stop()
+            process.close()
+
+    @contextmanager
     def time_limit(self, seconds: float) -> Iterator[None]:
         """Bound everything that runs inside by ``seconds``; 0 means no bound."""
         before = self.deadline
@@ -316,7 +353,12 @@ class PgExecutor(ABC):
         return "pgfleet/{0}".format(self.run_id)
 
     def _end(self, process: ToolProcess) -> None:
-        """End a tool for good: TERM, then its sessions by name, then KILL. Never raises, and waits at most seconds."""
+        """End a tool for good, and let go of it."""
+        self._stop(process)
+        process.close()
+
+    def _stop(self, process: ToolProcess) -> None:
+        """TERM, then the tool's sessions by name, then KILL. Never raises, and waits at most seconds."""
         if not self._ending:  # what ends a tool may fail itself, and must not be ended in turn for ever
             self._ending = True
             try:
@@ -328,7 +370,6 @@ class PgExecutor(ABC):
                             self._signal(process, "KILL")
             finally:
                 self._ending = False
-        process.close()
 
     def end_sessions(self) -> None:
         """End the sessions of this run on the server, and see them gone. A tool that died may have left one at work.
@@ -356,6 +397,9 @@ class PgExecutor(ABC):
             return timeout
         left = max(self.deadline - time.monotonic(), 0.001)
         return left if timeout is None else min(left, timeout)
+
+    def _broke_off(self, tool: str, error: StreamBroken) -> BackupError:
+        return BackupError(self.failure, "{0}: the stream broke off: {1}".format(tool, error), retryable=True)
 
     def _timed_out(self, tool: str) -> BackupError:
         code = "RESTORE_TIMEOUT" if self.failure == "RESTORE_FAILED" else "BACKUP_TIMEOUT"

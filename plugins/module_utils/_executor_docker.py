@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import tarfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence, cast
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
@@ -72,6 +72,8 @@ class DockerPGExecutor(PgExecutor):
         super().__init__(context, log=log, redactor=redactor, run_id=run_id, failure=failure)
         self._door = door
         self._client: Optional[Client] = None
+        self._readable_in: Optional[str] = None  # where readable() stages, so that one may be inside another
+        self._readable = 0
 
     @property
     def client(self) -> Client:
@@ -156,10 +158,19 @@ class DockerPGExecutor(PgExecutor):
 
     @contextmanager
     def readable(self, path: str) -> Iterator[str]:
-        with self._staged() as folder:
-            source = tar_chunks(path, name="backup")
-            self.run_plain(["tar", "-xf", "-", "-C", folder], source=source)
-            yield folder + "/backup"
+        with ExitStack() as stack:
+            outermost = self._readable_in is None
+            if self._readable_in is None:
+                self._readable_in = stack.enter_context(self._staged())
+            folder = self._readable_in
+            try:
+                self._readable += 1
+                name = "readable-{0}".format(self._readable)
+                self.run_plain(["tar", "-xf", "-", "-C", folder], source=tar_chunks(path, name=name))
+                yield "{0}/{1}".format(folder, name)
+            finally:
+                if outermost:
+                    self._readable_in = None
 
     @contextmanager
     def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> Iterator[str]:

@@ -4,17 +4,31 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import FORMAT_SWITCH, Dump, Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
+from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
-from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance, without_unknown_settings
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
+from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance
+from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import ignore
 
-__all__ = ["Filled", "fill", "verify_content"]
+__all__ = [
+    "PSQL", "Filled", "archive", "fill", "gather_statistics", "statistics_switches", "verify_content",
+]
+
+_STATISTICS_SINCE = 18
+# What psql is told for a script: to stop at the first error, and to say of each message what cannot be translated
+# (its SQLSTATE) and which statement it was. Never -1: it takes a cut stream for its end, and would commit half of it.
+PSQL = ("-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-f", "-")
+_MAX_NAMED_TABLES = 200
 
 
 class Filled(NamedTuple):
@@ -27,58 +41,95 @@ class Filled(NamedTuple):
 
 def fill(
     session: Session, database: str, dump: Dump, *, jobs: int, switches: Sequence[str], analyze: bool,
-    in_one_transaction: bool = False,
+    scope: Scope = WHOLE,
 ) -> Filled:
-    """Restore a validated dump into ``database`` and analyze it. The first error that is not harmless ends it."""
+    """Restore a validated dump into a new ``database`` and analyze it. The first error that is not harmless ends it."""
     executor = session.executor
-    tolerance = Tolerance()
+    tolerance = Tolerance(executor.log.add)
     started = time.monotonic()
     if dump.format == "plain":
-        # Never with -1: psql takes a cut stream for its end, and would commit half of it.
-        args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"]
-        source = without_unknown_settings(dump.chunks(), server_version_num=session.context.server_version_num)
-        executor.run(
-            "psql", args, database=database, source=source, on_stdout=_ignore, on_line=tolerance, announce=True
+        source = adapted(dump.chunks(), server_version_num=session.context.server_version_num)
+        result = executor.run(
+            "psql", PSQL, database=database, source=source, on_stdout=ignore, on_line=tolerance, announce=True,
+            check=False,
         )
+        tolerance.finish()
+        if result.status != 0:
+            executor.fail("psql", result)
     else:
-        _pg_restore(executor, database, dump, tolerance, jobs=jobs, switches=switches, whole=in_one_transaction)
+        _pg_restore(session, database, dump, tolerance, jobs=jobs, switches=switches, scope=scope)
     seconds = time.monotonic() - started
     if analyze:
-        # A restored database has no statistics, and its first queries would be planned without any.
-        try:
-            executor.run(
-                "vacuumdb", ["--analyze-only", "-q", "-j", str(jobs)], database=database,
-                env={"PGCLIENTENCODING": "UTF8"},  # the database's own setting need not hold all of its names
-            )
-        except BackupError as error:
-            executor.log.add_warning("{0} is restored, but has no statistics yet: {1}".format(database, error))
-    return Filled(len(dump.toc.entries) if dump.toc else 0, tolerance.tolerated, seconds)
+        gather_statistics(session, database, dump, jobs=jobs, scope=scope)
+    entries = scope.entries if scope.entries is not None else dump.toc.entries if dump.toc else ()
+    return Filled(len(entries), tolerance.tolerated, seconds)
 
 
 def _pg_restore(
-    executor: PgExecutor, database: str, dump: Dump, tolerance: Tolerance, *, jobs: int, switches: Sequence[str],
-    whole: bool,
+    session: Session, database: str, dump: Dump, tolerance: Tolerance, *, jobs: int, switches: Sequence[str],
+    scope: Scope,
 ) -> None:
-    args = ["-F", FORMAT_SWITCH[dump.format], *switches]
-    if whole:
-        args.append("--single-transaction")
-    elif dump.format == "directory":
+    args = [*switches, *statistics_switches(session)]
+    if dump.format == "directory":
         args += ["-j", str(jobs)]
-
-    def run(more: List[str], source: Optional[Iterator[bytes]]) -> None:
+    executor = session.executor
+    with archive(executor, dump, scope) as (more, source):
         result = executor.run(
             "pg_restore", args + more, database=database, source=source, on_line=tolerance, announce=True, check=False
         )
-        # Status 1 with nothing but harmless messages is a success; without any message it is not, and neither in one
-        # transaction, which the first message of any kind has ended.
-        if result.status != 0 and (whole or result.status != 1 or not tolerance.tolerated):
-            executor.fail("pg_restore", result)
+    tolerance.finish()
+    # Status 1 with nothing but harmless messages is a success; without any message it is not.
+    if result.status != 0 and (result.status != 1 or not tolerance.tolerated):
+        executor.fail("pg_restore", result)
 
-    if dump.format == "directory":
-        with executor.readable(dump.path) as place:
-            run([place], None)
-    else:
-        run([], dump.chunks())
+
+@contextmanager
+def archive(executor: PgExecutor, dump: Dump, scope: Scope) -> Iterator[Tuple[List[str], Optional[Iterator[bytes]]]]:
+    """The archive, and what is wanted of it, as pg_restore's last arguments and its stdin."""
+    with ExitStack() as stack:
+        args = ["-F", FORMAT_SWITCH[dump.format]]
+        wanted = scope.use_list()
+        if wanted is not None:
+            file = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="pgfleet-", encoding="ascii"))
+            file.write(wanted)
+            file.flush()
+            args += ["-L", stack.enter_context(executor.readable(file.name))]
+        if dump.format == "directory":
+            yield [*args, stack.enter_context(executor.readable(dump.path))], None
+        else:
+            yield args, dump.chunks()
+
+
+def statistics_switches(session: Session) -> List[str]:
+    """Archives may hold statistics from 18 on; an older server has no functions to take them."""
+    if session.executor.client.major >= _STATISTICS_SINCE > session.context.server_major:
+        return ["--no-statistics"]
+    return []
+
+
+def gather_statistics(session: Session, database: str, dump: Dump, *, jobs: int, scope: Scope) -> None:
+    """Gather the statistics that were not restored; without any the first queries would be planned badly.
+
+    Of a part of a dump only its tables are analyzed. A failure is a warning: the data is there.
+    """
+    executor = session.executor
+    args = ["--analyze-only", "-q", "-j", str(jobs), *_tables_to_analyze(scope)]
+    restored = dump.toc is not None and "STATISTICS DATA" in dump.toc.counts()
+    restored = restored and min(executor.client.major, session.context.server_major) >= _STATISTICS_SINCE
+    try:
+        if restored and session.server["superuser"]:  # only they may read what is missing
+            args.append("--missing-stats-only")
+        # The database's own encoding for clients need not hold all of its names.
+        executor.run("vacuumdb", args, database=database, env={"PGCLIENTENCODING": "UTF8"})
+    except BackupError as error:
+        executor.log.add_warning("{0} is restored, but has no statistics yet: {1}".format(database, error))
+
+
+def _tables_to_analyze(scope: Scope) -> List[str]:
+    tables = [entry for entry in scope.entries or () if entry.kind in ("TABLE", "MATERIALIZED VIEW")]
+    if not scope.partial or len(tables) > _MAX_NAMED_TABLES:
+        return []
+    return ["--table={0}.{1}".format(ident(entry.schema), ident(entry.name)) for entry in tables]
 
 
 def verify_content(session: Session, database: str, fingerprint: Fingerprint) -> Dict[str, Any]:
@@ -96,6 +147,10 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
         if rows.get(table) != expected and not more:
             raise BackupError("VERIFY_FAILED", "table {0} has {1} rows after the restore, and {2} in the backup".format(
                 table, rows.get(table), expected))
+    filled = fingerprint.objects.get("MATERIALIZED VIEW DATA", 0)
+    if special["populated"] < filled:
+        raise BackupError("VERIFY_FAILED", "{0} materialized views have content after the restore, and {1} in the "
+                          "backup".format(special["populated"], filled))
     sequences = executor.query_json(_queries.sequence_values(sorted(fingerprint.sequences)), database=database)
     for sequence, recorded in sorted(fingerprint.sequences.items()):
         if sequences.get(sequence) is None or sequences[sequence] < recorded["last_value"]:
@@ -108,6 +163,3 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
         "sequences": len(fingerprint.sequences),
     }
 
-
-def _ignore(_chunk: bytes) -> None:
-    """The answers of setval and the like."""

@@ -16,10 +16,11 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Callable, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Generator, Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 __all__ = [
-    "CHUNK", "STDERR", "STDOUT", "PopenProcess", "StreamBroken", "ToolProcess", "ToolTimeout", "pump", "remaining",
+    "CHUNK", "STDERR", "STDOUT", "PopenProcess", "StreamBroken", "ToolProcess", "ToolTimeout", "follow", "pump",
+    "remaining",
 ]
 
 STDOUT = 1
@@ -227,13 +228,25 @@ def pump(
     callbacks, ToolTimeout and StreamBroken propagate. In all of these cases the tool still runs: the caller kills
     it, and closes ``process`` only then, which also ends the feeding. When it returns, ``process`` is closed.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    feeder = _Feeder(process, source) if source is not None else None
-    for stream, chunk in _frames(process, deadline, feeder):
+    frames = follow(process, source=source, timeout=timeout)
+    while True:
+        try:
+            stream, chunk = next(frames)
+        except StopIteration as end:
+            return int(end.value)
         if stream == STDOUT:
             on_stdout(chunk)
         else:
             on_stderr(chunk)
+
+
+def follow(
+    process: ToolProcess, *, source: Optional[Iterable[bytes]], timeout: Optional[float]
+) -> Generator[Tuple[int, bytes], None, int]:
+    """What :func:`pump` does, as a generator: it yields each frame as it comes, and returns the exit status."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    feeder = _Feeder(process, source) if source is not None else None
+    yield from _frames(process, deadline, feeder)
     status = _wait(process, deadline, feeder)
     process.close()
     if feeder:

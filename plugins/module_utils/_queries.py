@@ -13,7 +13,6 @@ from typing import Container, Iterable
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 
 __all__ = [
-    "ATTACHED_INDEXES",
     "DATABASE",
     "DATABASES",
     "PROBE",
@@ -53,16 +52,13 @@ FROM pg_database;
 
 ROLE_NAMES = "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles;"
 
-# Indexes of partitions that belong to an index of the partitioned table.
-ATTACHED_INDEXES = """
-SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind IN ('i', 'I');
-"""
 
 # Tables whose rows are not simply their own: by the names that pg_dump gives them.
 SPECIAL_TABLES = """
 SET search_path = '';
 SELECT json_build_object(
   'partitioned', (SELECT coalesce(json_agg(oid::regclass::text), '[]') FROM pg_catalog.pg_class WHERE relkind = 'p'),
+  'populated', (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated),
   'of_extensions', (SELECT coalesce(json_agg(objid::regclass::text), '[]') FROM pg_catalog.pg_depend
                     WHERE classid = 'pg_catalog.pg_class'::regclass AND deptype = 'e'));
 """

@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import BLOCKER
+from ansible_collections.pgfleet.backup.plugins.module_utils._in_place import fill_in_place
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
@@ -38,6 +39,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options im
     read_restore_options,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_plan import restore_plan
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import Scope, find_scope
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
     free_moment,
@@ -90,7 +92,8 @@ def restore(
             stack.enter_context(hold_set(source.backup.path))
         case = Case(options, source, target, gather(session, options, source, target))
         elsewhere = options.strategy == "drill" and options.drill_location == "container"
-        findings = check_away(session, source) if elsewhere else check_restore(session, case)
+        scope, unfit = find_scope(session, options, source, target, case.facts.target)
+        findings = check_away(session, source) if elsewhere else check_restore(session, case, unfit)
         result["plan"] = restore_plan(session, case, findings, database=source_name)
         result["changed"] = check
         if check:
@@ -107,7 +110,7 @@ def restore(
         fingerprint = source.validate(session.executor)
         run.log.add("Validated {0}: {1} rows in {2} tables".format(
             source.dump.path, sum(fingerprint.tables.values()), len(fingerprint.tables)))
-        story = _Restore(session, options, source, fingerprint, instance, source_name, target,
+        story = _Restore(session, options, source, scope, scope.fingerprint(fingerprint), instance, source_name, target,
                          case.facts.target, result)
         result["restore"] = story.run(params)
         result["changed"] = True
@@ -117,12 +120,13 @@ class _Restore:
     """One validated restore on its way; each strategy is one method."""
 
     def __init__(
-        self, session: Session, options: RestoreOptions, source: Source, fingerprint: Fingerprint, instance: str,
-        source_name: str, target: str, state: Optional[Mapping[str, Any]], result: Dict[str, Any],
+        self, session: Session, options: RestoreOptions, source: Source, scope: Scope, fingerprint: Fingerprint,
+        instance: str, source_name: str, target: str, state: Optional[Mapping[str, Any]], result: Dict[str, Any],
     ) -> None:
         self.session = session
         self.options = options
         self.source = source
+        self.scope = scope
         self.fingerprint = fingerprint
         self.instance = instance
         self.source_name = source_name
@@ -194,10 +198,9 @@ class _Restore:
 
     def _in_place(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """Into the live database in one transaction: all of it, or nothing."""
-        switches = ["--clean", "--if-exists", *self.options.switches()]
-        filled = fill(
-            self.session, self.target, self.source.dump, jobs=1, switches=switches, analyze=self.options.analyze,
-            in_one_transaction=True,
+        filled = fill_in_place(
+            self.session, self.target, self.source.dump, switches=self.options.switches(), scope=self.scope,
+            lock_wait_timeout=self.options.lock_wait_timeout, jobs=self.options.jobs, analyze=self.options.analyze,
         )
         self.result["changed"] = True
         return filled, self._compare_live()
@@ -222,12 +225,11 @@ class _Restore:
                 "database that they come from is no longer subscribed")
         return fill(
             self.session, name, self.source.dump, jobs=self.options.jobs, switches=self.options.switches(),
-            analyze=self.options.analyze,
+            analyze=self.options.analyze, scope=self.scope,
         )
 
-    def _verify(self, name: str) -> Optional[Dict[str, Any]]:
-        """A part of a dump has no fingerprint of its own to be compared with."""
-        return None if self.options.partial else verify_content(self.session, name, self.fingerprint)
+    def _verify(self, name: str) -> Dict[str, Any]:
+        return verify_content(self.session, name, self.fingerprint)
 
     def _target_properties(self) -> Optional[Mapping[str, Any]]:
         """A foreign dump brings no properties: the database that it replaces keeps its own."""

@@ -8,7 +8,7 @@ exactly what the restore would fail with: both come from this list.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, List, Tuple
+from typing import Callable, Iterable, Iterator, List, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import (
     _checks_rights,
@@ -31,13 +31,17 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import Ses
 __all__ = ["check_restore", "missing_roles"]
 
 
-def check_restore(session: Session, case: Case) -> List[Finding]:
-    """All that stands against the restore, most important first, and then what there is to remark."""
+def check_restore(session: Session, case: Case, unfit: Iterable[BackupError]) -> List[Finding]:
+    """All that stands against the restore, most important first, and then what there is to remark.
+
+    ``unfit`` is what was found to stand against the part of the dump that is restored.
+    """
     findings: List[Finding] = []
     for check in _CHECKS:
         findings += check(case)
     for ask in _QUESTIONS:
         findings += ask(session, case)
+    findings += [blocked_by(error, "scope") for error in unfit]
     return sorted(findings, key=lambda finding: finding.level != BLOCKER)  # stable: the order of the list stays
 
 
@@ -121,20 +125,5 @@ def _client(session: Session, case: Case) -> Iterator[Finding]:
         yield blocked_by(error, "client")
 
 
-def _partitions(session: Session, case: Case) -> Iterator[Finding]:
-    """``pg_restore --clean`` drops a partition's index by itself, which PostgreSQL refuses while it is attached."""
-    toc = case.source.dump.toc
-    if case.options.strategy != "in_place" or case.options.partial or case.facts.target is None or toc is None:
-        return
-    if "INDEX ATTACH" not in toc.counts():
-        return
-    if int(session.executor.query(_queries.ATTACHED_INDEXES, database=case.target)):
-        yield blocker(
-            "INCOMPATIBLE_TARGET", "partitions",
-            "{0} has partitioned tables with indexes, and pg_restore cannot replace those in place".format(case.target),
-            hint="Use strategy=swap; or where no database may be created, drop the partitioned tables first.",
-        )
-
-
 # What the executor must be asked for.
-_QUESTIONS: Tuple[Callable[[Session, Case], Iterator[Finding]], ...] = (_client, _partitions)
+_QUESTIONS: Tuple[Callable[[Session, Case], Iterator[Finding]], ...] = (_client,)

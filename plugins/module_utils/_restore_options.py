@@ -53,9 +53,7 @@ class RestoreOptions(NamedTuple):
         """The switches of pg_restore that do not depend on where and how it restores."""
         args = ["--no-owner"] if self.no_owner else []
         args += ["--no-privileges"] if self.no_privileges else []
-        args += ["--role={0}".format(self.session_role)] if self.session_role else []
-        args += ["--schema={0}".format(name) for name in self.schemas]
-        return args + ["--table={0}".format(name) for name in self.tables]
+        return args + (["--role={0}".format(self.session_role)] if self.session_role else [])
 
 
 def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:

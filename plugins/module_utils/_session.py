@@ -139,6 +139,7 @@ def _connect(
         executor.context,
         server_version=server["server_version"].split()[0],
         server_version_num=server["server_version_num"],
+        superuser=bool(server["superuser"]),
     )
     executor.control_database = used
     executor.client  # noqa: B018  # raises CLIENT_TOO_OLD before anything else is done

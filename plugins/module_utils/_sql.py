@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import re
-from typing import Mapping
+from typing import List, Mapping
 
-__all__ = ["conninfo", "ident", "literal", "truncate_name"]
+__all__ = ["conninfo", "ident", "literal", "name_parts", "truncate_name"]
 
 _NAME_BYTES = 63  # NAMEDATALEN - 1
 
@@ -15,6 +15,12 @@ _NAME_BYTES = 63  # NAMEDATALEN - 1
 def ident(name: str) -> str:
     """A quoted identifier: ``we"ird`` → ``"we""ird"``. Plain lower-case names are quoted too; it does no harm."""
     return '"{0}"'.format(name.replace('"', '""'))
+
+
+def name_parts(name: str) -> List[str]:
+    """The parts of a name as SQL spells it: ``public."We.ird"`` → ``public``, ``We.ird``."""
+    parts = re.findall(r'"((?:[^"]|"")+)"|([^".]+)', name)
+    return [quoted.replace('""', '"') or plain for quoted, plain in parts]
 
 
 def literal(value: str) -> str:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the PostgreSQL tools say on stderr: split into lines, and classified into our error codes.
 
-The tools run with ``LC_ALL=C``; a server that answers in another language is classified by what the client adds.
+The tools run with ``LC_ALL=C``, and superusers have the server answer in English too. Where neither helps, psql's
+verbose messages are told by their SQLSTATE, and others by what the client adds.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ),
     ("POOLER_REFUSED", ("unsupported startup parameter",)),
     ("CLIENT_TOO_OLD", ("server version mismatch", r"unsupported version \([0-9.]+\) in file header")),
-    ("NO_SPACE", ("No space left on device", "Disk quota exceeded", "could not extend file")),
+    ("NO_SPACE", ("No space left on device", "Disk quota exceeded", "could not extend file", r"\b53100: ")),
     (
         "UNSUPPORTED_BY_CLIENT",
         (
@@ -52,6 +53,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             # pg_dump's --lock-wait-timeout is a statement timeout while it locks its tables.
             r"canceling statement due to statement timeout[\s\S]*LOCK TABLE",
             "could not obtain lock",
+            r"\b55P03: ",
         ),
     ),
     (
@@ -71,6 +73,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
         "TARGET_IN_USE",
         ("is being accessed by other users", "permission denied to terminate process"),
     ),
+    ("INCOMPATIBLE_TARGET", ("because other objects depend on it", r"\b2BP01: ")),
 )
 
 

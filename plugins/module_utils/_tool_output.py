@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple
+import threading
+from typing import Callable, Generator, Iterator, List, NamedTuple, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._process import STDOUT, StreamBroken
 
-__all__ = ["ToolResult", "bounded", "first_error", "ignore", "is_missing"]
+__all__ = ["OneReader", "ToolResult", "bounded", "first_error", "ignore", "is_missing", "only_stdout"]
 
 _MAX_BYTES = 256 * 1024 * 1024
+_READER_GRACE = 5.0  # how long a reader may take to see that its tool has ended
 
 
 class ToolResult(NamedTuple):
@@ -50,3 +53,47 @@ def first_error(stderr: str) -> str:
     lines = stderr.splitlines()
     telling = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
     return (telling or lines[-1:] or ["no message"])[0]
+
+
+def only_stdout(
+    frames: Generator[Tuple[int, bytes], None, int], on_stderr: Callable[[bytes], None]
+) -> Generator[bytes, None, int]:
+    """The stdout among a tool's frames, ended by its exit status; stderr is handed on."""
+    while True:
+        try:
+            stream, chunk = next(frames)
+        except StopIteration as end:
+            return int(end.value)
+        if stream == STDOUT:
+            yield chunk
+        else:
+            on_stderr(chunk)
+
+
+class OneReader(Iterator[bytes]):
+    """Chunks that one thread reads, while another may say stop: then nobody is left reading.
+
+    Descriptors must not be closed, and their numbers given to other files, under somebody who reads from them.
+    """
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._lock = threading.Lock()
+        self._stopped = False
+        self.finished = False
+
+    def __next__(self) -> bytes:
+        with self._lock:
+            if self._stopped:
+                raise StreamBroken("nobody wants to read it any more")
+            try:
+                return next(self._chunks)
+            except StopIteration:
+                self.finished = True
+                raise
+
+    def stop(self) -> None:
+        """Wait until nobody reads, and let nobody begin. The tool must have been told to end."""
+        self._stopped = True
+        if self._lock.acquire(timeout=_READER_GRACE):
+            self._lock.release()

@@ -174,46 +174,6 @@ def test_an_owner_who_may_create_databases_can_swap(local: Local, role: Callable
     assert differences(before, local.look(database)) == []
 
 
-# -- in place -------------------------------------------------------------------------------------------------------
-
-
-def test_in_place_restores_into_the_same_database_after_a_safety_backup(local: Local) -> None:
-    database = local.create("live", """
-        CREATE TABLE parents (id serial PRIMARY KEY, name text);
-        CREATE TABLE children (id serial PRIMARY KEY, parent int REFERENCES parents);
-        CREATE VIEW orphans AS SELECT * FROM children WHERE parent IS NULL;
-        INSERT INTO parents (name) VALUES ('Ada'); INSERT INTO children (parent) VALUES (1), (NULL);""")
-    before = local.look(database)
-    local.back_up(database)
-    local.server.sql(database, "DELETE FROM children; CREATE TABLE made_later (n int); DROP VIEW orphans")
-    oid = local.server.sql("postgres", "SELECT oid FROM pg_database WHERE datname = 'live'")
-    local.restore(database=database, strategy="in_place").failed_with("RESTORE_NOT_CONFIRMED")
-
-    done = local.restore(database=database, strategy="in_place", confirm=database).succeeded()
-    assert local.server.sql("postgres", "SELECT oid FROM pg_database WHERE datname = 'live'") == oid
-    # What the backup does not know stays, in place.
-    assert all("made_later" in line for line in differences(before, local.look(database)))
-    safety = Path(done["safety_backup"])
-    assert safety.parent == Path(done["plan"]["backup"]["path"]).parent
-    assert [item["label"] for item in local.info().succeeded()["backups"]][-1].startswith("safety backup")
-
-
-def test_in_place_rolls_back_whole(local: Local, database: str) -> None:
-    local.back_up(database)
-    # A view that the backup does not know keeps the table from being dropped.
-    local.server.sql(database, "INSERT INTO t VALUES (4); CREATE VIEW v AS SELECT * FROM t")
-    before = local.look(database)
-    result = local.restore(database=database, strategy="in_place", confirm=database).failed_with("RESTORE_FAILED")
-    assert "other objects depend on it" in result["msg"]
-    assert Path(result["safety_backup"]).is_dir()
-    assert differences(before, local.look(database)) == []
-
-
-def test_in_place_needs_a_database(local: Local, database: str) -> None:
-    local.back_up(database)
-    local.restore(database=database, target_database="not_there", strategy="in_place").failed_with("DATABASE_NOT_FOUND")
-
-
 # -- drill, and what failed -----------------------------------------------------------------------------------------
 
 

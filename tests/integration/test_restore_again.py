@@ -66,24 +66,6 @@ def test_a_drill_of_a_part_is_refused_and_leaves_the_set_its_good_name(local: Lo
     assert local.info(database=database).succeeded()["backups"][0]["verified"] is True
 
 
-def test_partitions_that_cannot_be_replaced_in_place_are_said_before_anything_is_touched(local: Local) -> None:
-    database = local.create("partitioned", """
-        CREATE TABLE t (n int PRIMARY KEY) PARTITION BY RANGE (n);
-        CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (1) TO (10);
-        INSERT INTO t VALUES (1), (2);
-    """)
-    local.back_up(database)
-    local.server.sql(database, "INSERT INTO t VALUES (3)")
-    refused = local.restore(database=database, strategy="in_place", confirm=database)
-    assert "swap" in refused.failed_with("INCOMPATIBLE_TARGET")["hint"]
-    assert "safety_backup" not in refused.result
-    assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
-    # Without them there is nothing in the way.
-    local.server.sql(database, "DROP TABLE t")
-    local.restore(database=database, strategy="in_place", confirm=database).succeeded()
-    assert local.server.sql(database, "SELECT count(*) FROM t") == ["2"]
-
-
 def test_a_safety_backup_is_never_the_latest(local: Local, database: str) -> None:
     local.back_up(database)
     local.server.sql(database, "DELETE FROM t")

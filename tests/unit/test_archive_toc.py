@@ -12,8 +12,9 @@ from hypothesis import example, given, strategies as st
 
 CUSTOM, TAR, DIRECTORY = 1, 3, 5
 ENTRIES = (
-    TocEntry("TABLE", "public", "größe", "shop", False, b"", ""),
-    TocEntry("TABLE DATA", "public", "größe", "shop", True, 'COPY public."größe" (a) FROM stdin;\n'.encode(), "3001.dat"),
+    TocEntry("TABLE", "public", "größe", "shop", False, b"", "", 7, (6, 7)),
+    TocEntry("TABLE DATA", "public", "größe", "shop", True, 'COPY public."größe" (a) FROM stdin;\n'.encode(), "3001.dat", 7,
+             (6, 7)),
 )
 
 
@@ -58,6 +59,12 @@ def test_every_version_and_layout(minor: int, size: int, layout: int) -> None:
     assert toc.entries == tuple(entry._replace(file_name=name) for entry, name in zip(ENTRIES, files, strict=True))
     assert (toc.archive_version, toc.database, toc.server_version) == ((1, minor, 0), "shop", "17.11")
     assert toc.counts() == {"TABLE": 1, "TABLE DATA": 1}
+
+
+@pytest.mark.parametrize("number", ["", "-6", "6x", "9" * 11])
+def test_what_is_no_number_is_no_dependency(number: str) -> None:
+    with pytest.raises(BackupError, match="an impossible dependency"):
+        read(archive().replace(text("6"), text(number), 1))
 
 
 @pytest.mark.parametrize(("client", "major"), [

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo, ident, literal, truncate_name
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import (
+    conninfo,
+    ident,
+    literal,
+    name_parts,
+    truncate_name,
+)
 from hypothesis import example, given, strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -17,6 +23,18 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 ])
 def test_identifiers(name: str, quoted: str) -> None:
     assert ident(name) == quoted
+
+
+@pytest.mark.parametrize(("name", "parts"), [
+    ("t", ["t"]), ("s.t", ["s", "t"]), ('"s.x"."t""y"', ["s.x", 't"y']), ('größe."A b"', ["größe", "A b"]), ("", []),
+])
+def test_the_parts_of_a_name(name: str, parts: list[str]) -> None:
+    assert name_parts(name) == parts
+
+
+@given(st.lists(TEXT.filter(bool), min_size=1, max_size=3))
+def test_quoted_parts_come_back(parts: list[str]) -> None:
+    assert name_parts(".".join(map(ident, parts))) == parts
 
 
 @pytest.mark.parametrize(("value", "quoted"), [
