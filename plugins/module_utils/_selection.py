@@ -159,7 +159,10 @@ def _belonging(entry: TocEntry, owner: TocEntry, by_id: Mapping[int, TocEntry]) 
         belongs = owner.kind in ("INDEX", "CONSTRAINT") and owner.schema == entry.schema and (
             owner.name == entry.name or owner.name.endswith(" " + entry.name))
     elif entry.kind in _OF_NAMED:
-        belongs = owner.kind in _RELATIONS and _is_named(entry, owner)
+        # Of "a" and "a b" it is the longer one that "a b c" begins with.
+        named = [by_id[number] for number in entry.dependencies if number in by_id]
+        named = [each for each in named if each.kind in _RELATIONS and _is_named(entry, each)]
+        belongs = bool(named) and owner == max(named, key=lambda each: len(each.name))
     elif entry.kind in _OF_RELATION:
         belongs = owner.kind in _RELATIONS and owner.kind != "SEQUENCE"
     else:
