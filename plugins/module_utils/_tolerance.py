@@ -55,6 +55,8 @@ _NOTICE_WORDS = ("NOTICE", "INFO", "LOG", "DEBUG")
 _GOES_ON = re.compile(r"^psql:<stdin>:[0-9]+: (?:STATEMENT|DETAIL|HINT|CONTEXT|LOCATION|QUERY):  ")
 _FAILED_STATEMENT = re.compile(r"^psql:<stdin>:[0-9]+: STATEMENT:  ")
 _MAX_LINES = 40
+# A statement that failed may hold a password of somebody else's: of a subscription, or of a foreign server's user.
+_SECRET = re.compile(r"(?i)(password\"?\s+(?=')|password\s*=\s*)('(?:[^']|'')*'|[^\s';]+)")
 
 
 class Tolerance:
@@ -126,8 +128,9 @@ class Tolerance:
         lines = [*self._where, *self._message]
         self._bad = False
         for line in lines:
-            self._log(line)
+            self._log(_SECRET.sub(r"\1***", line))
         head = self._message[0]
         detail = next((line for line in self._message[1:] if line.startswith("DETAIL:")), "")
+        head, detail = _SECRET.sub(r"\1***", head), _SECRET.sub(r"\1***", detail)
         what = "{0} ({1})".format(head, detail[len("DETAIL:"):].strip()) if detail else head
         raise BackupError(classify("\n".join(self._message), default="RESTORE_FAILED"), what)

@@ -41,7 +41,7 @@ options:
       - V(swap) restores into a side database and, when that is complete and compared, swaps the names in one
         transaction. The old database is kept. A target that does not exist is created.
       - V(in_place) restores into the live database in one transaction, after a safety backup. It is for servers where
-        no database may be created.
+        no database may be created. Objects that the backup does not know stay.
       - V(create) restores into a database that must not exist yet.
       - V(drill) restores into a scratch database, compares, and drops it.
     type: str
@@ -56,11 +56,16 @@ options:
       - With O(strategy=in_place) the data is restored by one job, in one transaction.
     type: int
   schemas:
-    description: Restore only these schemas, with O(strategy=create) or O(strategy=in_place).
+    description:
+      - Restore only these schemas, with O(strategy=create) or O(strategy=in_place).
+      - What they need and the target lacks is named before anything is touched.
     type: list
     elements: str
   tables:
-    description: Restore only these tables, with O(strategy=create) or O(strategy=in_place).
+    description:
+      - Restore only these tables, with O(strategy=create) or O(strategy=in_place), as C(schema.table) or C(table).
+      - They come with their partitions, indexes, constraints, triggers, policies, owned sequences, comments and
+        privileges. With O(schemas) they are looked for in these schemas only.
     type: list
     elements: str
   create_missing_roles:
@@ -114,7 +119,9 @@ options:
     type: int
     default: 0
   lock_wait_timeout:
-    description: Seconds that the swap waits for its lock on the database; V(0) is 60 as well.
+    description:
+      - Seconds that the swap waits for its lock on the database, and O(strategy=in_place) for each lock; V(0) is 60 as
+        well.
     type: int
     default: 60
   signing_key:
@@ -203,7 +210,7 @@ restore:
         - What was compared with the backup, C(result), C(tables), C(rows), C(sequences).
         - With O(strategy=drill) also C(location), how long it took, C(seconds), the restored database's size,
           C(bytes), and C(bytes_per_second) and C(rows_per_second).
-        - Null when O(schemas) or O(tables) restored a part, and with O(backup=previous).
+        - Of a part, when O(schemas) or O(tables) are set. Null with O(backup=previous).
       type: dict
       returned: success
 safety_backup:

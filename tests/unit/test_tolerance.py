@@ -103,6 +103,16 @@ def test_the_rows_of_a_failed_copy_are_logged() -> None:
     assert judge(*lines)[1] == list(lines)
 
 
+@pytest.mark.parametrize("statement", [
+    "CREATE USER MAPPING FOR x SERVER s OPTIONS (user 'u', password 'geheim')",
+    "CREATE SUBSCRIPTION s CONNECTION 'host=h password=geheim dbname=d' PUBLICATION p",
+])
+def test_passwords_of_a_failed_statement_are_not_logged(statement: str) -> None:
+    log = judge(FAILED + "ERROR:  no", "Command was: " + statement)[1]
+    assert "password" in log[1]
+    assert "geheim" not in "".join(log)
+
+
 @pytest.mark.parametrize(("message", "code"), [
     ("FEHLER:  55P03: Anweisung wird abgebrochen", "LOCK_CONTENTION"),
     ("FEHLER:  2BP01: kann Tabelle t nicht löschen", "INCOMPATIBLE_TARGET"),
