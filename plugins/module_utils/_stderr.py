@@ -65,6 +65,7 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "timeout expired",
             "the database system is (starting up|shutting down|in recovery)",
             "server closed the connection unexpectedly",
+            r"\b57P0[123]: ",  # the server ended the session
             "too many connections|remaining connection slots",
         ),
     ),
