@@ -25,7 +25,7 @@ SHOP = [
     (55, "PUBLICATION", "", "pub", ()), (56, "PUBLICATION TABLE", "s", "pub t", (55, 10)), (57, "VIEW", "s", "v", (10,)),
 ]
 TOC = Toc((1, 16, 0), "shop", "18", "18", tuple(
-    TocEntry(kind, schema, name, "o", False, "", "", number, needs) for number, kind, schema, name, needs in SHOP))
+    TocEntry(kind, schema, name, "o", False, b"", "", number, needs) for number, kind, schema, name, needs in SHOP))
 T = {1, 2, 10, 20, 21, 22, 23, 30, 40, 52, 53, 54}
 
 
