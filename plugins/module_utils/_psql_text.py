@@ -66,6 +66,8 @@ class SqlSplitter:
         self._comments = 0
         self._last = b"\n"
         self._text = bytearray()
+        self._seen = b""
+        self._limit = 0
         self._mark = -1  # where the statement goes on in the data at hand; -1 outside a statement
         self._reset()
 
@@ -110,7 +112,7 @@ class SqlSplitter:
         return end, piece
 
     def _scan(self, data: bytes, position: int, final: bool) -> Tuple[int, Optional[Piece]]:
-        limit = len(data) if final else _complete_until(data)
+        limit = len(data) if final else self._complete(data)
         while position < len(data):
             if self._mode != "sql":
                 position, done = self._inside(data, position, final)
@@ -129,6 +131,12 @@ class SqlSplitter:
                 _check_length(data, position)
                 break
         return position, None
+
+    def _complete(self, data: bytes) -> int:
+        """Looked for once in the same data: it holds many statements, and a token at its end may be very long."""
+        if self._seen is not data:
+            self._seen, self._limit = data, _complete_until(data)
+        return self._limit
 
     def _take(self, data: bytes, token: re.Match[bytes], final: bool) -> Tuple[int, Optional[Piece]]:
         """Take one token: where it ends (where it begins, if its end has not come yet), and the piece it completes."""

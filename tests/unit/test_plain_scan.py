@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils import _psql_text
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._psql_text import Piece, SqlSplitter
@@ -157,3 +158,18 @@ def test_a_literal_of_any_length_is_not_kept() -> None:
     scanner.feed(b"');\n")
     scanner.finish()
     assert scanner.tables == {"public.t": 1}
+
+
+def test_the_end_of_a_piece_is_looked_for_once_however_many_statements_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A very long word at its end made every statement cost as much as that word."""
+    looked: list[int] = []
+    look = _psql_text._complete_until
+
+    def counted(data: bytes) -> int:
+        looked.append(len(data))
+        return look(data)
+
+    monkeypatch.setattr(_psql_text, "_complete_until", counted)
+    found = pieces(b"SELECT 1;\n" * 500 + b"SELECT " + b"9" * 5000 + b";\n", 6000)
+    assert len([piece for piece in found if piece.kind == "statement"]) == 501
+    assert len(looked) <= 4
