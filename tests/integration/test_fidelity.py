@@ -98,3 +98,12 @@ def test_an_archive_that_the_client_was_not_built_for_is_not_called_damaged(
     refused = local.restore(database=database, backup=str(dump), target_database="other", strategy="create")
     assert "zstd" in refused.failed_with("UNSUPPORTED_BY_CLIENT")["msg"]
     assert "other" not in local.databases()
+
+
+@pytest.mark.parametrize("kind", ["directory", "plain"])
+def test_names_of_a_database_that_is_not_in_unicode(local: Local, kind: str) -> None:
+    local.server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    local.server.sql("latin", 'CREATE TABLE "Größe" ("Maß" serial, v text); INSERT INTO "Größe" (v) VALUES (\'½ für ÿ\')')
+    local.back_up("latin", format=kind)
+    local.restore(database="latin", target_database="latin back", strategy="create").succeeded()
+    assert differences(local.look("latin"), local.look("latin back")) == []
