@@ -39,3 +39,17 @@ attributes:
     membership:
       - pgfleet.backup.postgresql
 """
+
+    CONTROLLER = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    description: Says what it would, and writes nothing.
+  diff_mode:
+    support: none
+    description: What it writes is made to be looked at, not to be compared.
+  action_group:
+    support: none
+    description: It reaches no server, so the group's defaults mean nothing to it.
+"""

@@ -9,7 +9,7 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SSL_MODES
 
-__all__ = ["create_module"]
+__all__ = ["create_controller_module", "create_module"]
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
@@ -29,6 +29,11 @@ class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no typ
 def create_module(**own: Dict[str, Any]) -> AnsibleModule:
     """A module with the shared connection options and ``own`` ones, able to do check mode."""
     return _Module(argument_spec=dict(_connection_spec(), **own), supports_check_mode=True)
+
+
+def create_controller_module(**own: Dict[str, Any]) -> AnsibleModule:
+    """A module that reaches no server, with its ``own`` options alone, able to do check mode."""
+    return _Module(argument_spec=own, supports_check_mode=True)
 
 
 def _connection_spec() -> Dict[str, Dict[str, Any]]:

@@ -25,6 +25,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import 
 
 __all__ = ["look"]
 
+# What the fleet's report needs of a set. A year of manifests is too much for a job's events.
+_BRIEF = (
+    "id", "instance", "database", "kind", "label", "created", "host", "port", "container", "timings", "status", "path",
+    "verified", "signature_valid", "level", "bytes", "drill", "reverified",
+)
 _ABOUT_A_SERVER = ("PG", "POSTGRES", "DATABASE_URL")
 
 
@@ -49,9 +54,12 @@ def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result:
         and (not params.get("verified_only") or backup.verified)
     ]
     verdicts = _reverify(params, env, run=run, sets=sets)
-    result["backups"] = [dict(backup.describe(), **verdicts.get(backup.path, {})) for backup in sets]
+    entries = [dict(backup.describe(), **verdicts.get(backup.path, {})) for backup in sets]
     result["problems"] = problems
-    result["summary"] = _summary(result["backups"], sets, max_age=max_age)
+    result["summary"] = _summary(entries, sets, max_age=max_age)
+    result["backups"] = entries if params.get("detail") != "brief" else [
+        {key: entry[key] for key in _BRIEF if key in entry} for entry in entries
+    ]
     if params.get("discover"):
         meant = _server(params, env, run=run)
         result["context"] = meant["context"]

@@ -71,7 +71,7 @@ def success(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[
     returned = _common(module, run, result)
     if not module._verbosity and not module.params.get("discover"):  # noqa: SLF001  # Ansible gives it no other name
         # At every run the trace would only make the job's events larger.
-        returned["context"] = {key: value for key, value in returned["context"].items() if key != "trace"}
+        returned.get("context", {}).pop("trace", None)
     return returned
 
 
@@ -99,7 +99,10 @@ def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: E
 
 def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:
     returned = dict({"changed": False}, **result)
-    returned["context"] = {**dict.fromkeys(_CONTEXT_KEYS), "engine_client": "none", **result.get("context", {})}
+    if "login_password" not in module.argument_spec:
+        returned.pop("context", None)  # a module that reaches no server
+    else:
+        returned["context"] = {**dict.fromkeys(_CONTEXT_KEYS), "engine_client": "none", **result.get("context", {})}
     if module._diff and returned.get("plan"):  # noqa: SLF001
         returned["diff"] = plan_diff(returned["plan"])
     _protect(module, run, returned)

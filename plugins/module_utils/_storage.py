@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Files and folders that only their owner reads, that outlast a power cut, and whose errors one can act upon.
 
-It knows nothing of backup sets. Modes are 0700 and 0600 whatever the umask is.
+It knows nothing of backup sets. Modes are 0700 and 0600 whatever the umask is, unless another one is asked for.
 """
 
 from __future__ import annotations
@@ -99,13 +99,14 @@ def write_file(path: str, content: bytes) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: str, content: bytes) -> None:
-    """Put ``content`` in the place of the file ``path`` at one stroke, 0600, fsynced. Raises BackupError."""
+def replace_file(path: str, content: bytes, *, mode: int = 0o600) -> None:
+    """Put ``content`` in the place of the file ``path`` at one stroke, with ``mode``, fsynced. Raises BackupError."""
     folder, name = os.path.split(path)
     draft = os.path.join(folder, ".{0}.{1}".format(name, secrets.token_hex(8)))
     with storage_errors(path):
         try:
             write_file(draft, content)
+            os.chmod(draft, mode)
             os.replace(draft, path)
         except OSError:
             if os.path.lexists(draft):

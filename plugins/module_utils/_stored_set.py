@@ -111,6 +111,14 @@ class BackupSet:
         return LEVELS[max((rank for rank, result in self._history() if result == "ok"), default=0)]
 
     @property
+    def drill(self) -> Optional[Dict[str, Any]]:
+        """What its last drill came to, if it ever had one."""
+        for verdict in reversed(self.verdicts):
+            if verdict["level"] == LEVELS[-1]:
+                return {key: verdict.get(key) for key in ("at", "result", "seconds", "message")}
+        return None
+
+    @property
     def verified(self) -> bool:
         """Whether it is to be counted on: not suspicious, proven, no later proof failed, and the key vouches for it.
 
@@ -127,7 +135,10 @@ class BackupSet:
     def describe(self) -> Dict[str, Any]:
         """What results show of it."""
         valid = None if self.key is None else not self.fault
-        return dict(self.manifest, path=self.path, verified=self.verified, signature_valid=valid)
+        return dict(
+            self.manifest, path=self.path, verified=self.verified, signature_valid=valid, level=self.level,
+            bytes=self.bytes, drill=self.drill,
+        )
 
     def describe_signature(self) -> str:
         """One line for the log of whoever relies on it."""

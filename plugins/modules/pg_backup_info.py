@@ -40,6 +40,13 @@ options:
     type: str
     choices: [none, checksum, archive]
     default: none
+  detail:
+    description:
+      - With V(brief) each set has only what the fleet's report needs of it, and not its whole manifest. So the history
+        of a year stays small.
+    type: str
+    choices: [full, brief]
+    default: full
   stale_after:
     description:
       - Age at which the newest verified backup of a database is stale. Seconds, or a duration such as V(26h).
@@ -76,7 +83,8 @@ EXAMPLES = r"""
 RETURN = r"""
 backups:
   description:
-    - The manifest of each set with C(path), C(verified) and C(signature_valid) (null without O(signing_key)), and
+    - The manifest of each set with C(path), C(verified), C(signature_valid) (null without O(signing_key)), C(level)
+      (the highest that was passed), C(bytes) (of all its files), C(drill) (what the last one came to), and
       C(reverified) when it was proven again.
   returned: always
   type: list
@@ -169,6 +177,7 @@ def main() -> None:
         label={"type": "str"},
         verified_only={"type": "bool", "default": False},
         verify={"type": "str", "choices": ["none", "checksum", "archive"], "default": "none"},
+        detail={"type": "str", "choices": ["full", "brief"], "default": "full"},
         stale_after={"type": "str"},
         signing_key={"type": "str", "no_log": True},
         discover={"type": "bool", "default": False},

@@ -47,7 +47,9 @@ def test_a_set_tells_what_it_is(tmp_path: Path) -> None:
     assert backup.finished.isoformat() == "2026-11-21T23:16:01+00:00"
     assert backup.bytes == 8 + len("# How to restore\n")
     assert os.path.basename(backup.path) == backup.id
-    assert backup.describe() == dict(backup.manifest, path=backup.path, verified=True, signature_valid=None)
+    assert backup.describe() == dict(
+        backup.manifest, path=backup.path, verified=True, signature_valid=None, level="archive", bytes=backup.bytes, drill=None
+    )
     assert backup.verdicts == []
 
 
