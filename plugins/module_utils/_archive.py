@@ -4,22 +4,30 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import stat
+from contextlib import contextmanager
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive_members import scan_members
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_tar import is_tar, read_tar
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import MAGIC, Toc, read_toc
-from ansible_collections.pgfleet.backup.plugins.module_utils._codec import compression_of, decoded, file_chunks
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import (
+    MEMBER_SUFFIXES,
+    compression_of,
+    decoded,
+    file_chunks,
+    reading,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._compression import unreadable
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import classify
 
-__all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "scan", "scan_staged"]
+__all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "readable_archive", "scan"]
 
 FORMAT_SWITCH = {"directory": "d", "custom": "c", "tar": "t", "plain": "p"}
 _HEAD = 64 * 1024
@@ -85,10 +93,10 @@ def _identify_file(path: str, size: int) -> Dump:
         if len(head) >= _HEAD:
             break
     if head.startswith(MAGIC):
-        with _reading(path) as file:
+        with reading(decoded(path)) as file:
             return Dump(path, "custom", compression, read_toc(file, limit))
     if is_tar(head):
-        with _reading(path) as file:
+        with reading(decoded(path)) as file:
             return Dump(path, "tar", compression, read_tar(file, limit))
     if _CLUSTER in head:
         raise BackupError(
@@ -111,7 +119,7 @@ def _read_folder(path: str) -> Toc:
             if not entry.is_file(follow_symlinks=False):
                 raise _not_a_dump(path, "{0} in it is no ordinary file".format(entry.name))
     toc = os.path.join(path, found[0])
-    with _reading(toc) as file:
+    with reading(decoded(toc)) as file:
         return read_toc(file, os.path.getsize(toc) if compression_of(toc) == "none" else _PACKED_TOC)
 
 
@@ -142,16 +150,32 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     if dump.format == "plain":
         return _scan_plain(dump, foreign=not checksummed)
     if dump.format == "directory":
-        if not checksummed:
-            _check_large_object_members(executor, dump.path)
-        with executor.readable(dump.path) as place:
-            return scan_staged(executor, place, _require_toc(dump))
-    return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=dump.chunks())
+        return _scan_folder(executor, dump)
+    with executor.bulk_output():
+        return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=dump.chunks())
 
 
-def scan_staged(executor: PgExecutor, place: str, toc: Toc) -> Fingerprint:
-    """The same for a directory archive that lies where the executor's tools can read it."""
-    return _scan(executor, ["-F", "d", place], toc, source=None)
+def _scan_folder(executor: PgExecutor, dump: Dump) -> Fingerprint:
+    """By this host itself; where it lacks a program to decompress with, by what pg_restore makes of it."""
+    toc = _require_toc(dump)
+    try:
+        return Fingerprint(*scan_members(dump.path, toc), toc.counts())
+    except BackupError as error:
+        if error.code != "UNSUPPORTED_BY_CLIENT":
+            raise
+        executor.log.add("The archive is read by pg_restore: {0}".format(error.what))
+    with readable_archive(executor, dump) as place:
+        return _scan(executor, ["-F", "d", place], toc, source=None)
+
+
+@contextmanager
+def readable_archive(executor: PgExecutor, dump: Dump) -> Iterator[str]:
+    """Where the executor's pg_restore can read a directory archive, decompressed as far as it could not do it."""
+    suffixes = {method: suffix for method, suffix in MEMBER_SUFFIXES.items() if suffix}
+    names = os.listdir(dump.path)
+    used = {method for method, suffix in suffixes.items() if any(name.endswith(suffix) for name in names)}
+    with executor.readable(dump.path, unpack={method for method in used if unreadable(executor, method)}) as place:
+        yield place
 
 
 def _scan(
@@ -186,27 +210,6 @@ def _scan_plain(dump: Dump, *, foreign: bool) -> Fingerprint:
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, {})
 
 
-def _reading(path: str) -> io.BufferedReader:
-    """The clear content of a file, to read from."""
-    return io.BufferedReader(_ChunkFile(decoded(path)))
-
-
-def _check_large_object_members(executor: PgExecutor, folder: str) -> None:
-    """Large objects have no end mark in an archive's text, so their members are decoded to their own end."""
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        if name.startswith("blob") and os.path.isfile(path) and compression_of(path) != "none":
-            try:
-                for _chunk in decoded(path):
-                    pass
-            except BackupError as error:
-                if error.code != "UNSUPPORTED_BY_CLIENT":
-                    raise
-                # pg_restore itself can read them; only this extra proof cannot be had.
-                executor.log.add_warning("large objects are not checked to their end: {0}".format(error.what))
-                return
-
-
 def _require_toc(dump: Dump) -> Toc:
     if dump.toc is None:
         raise _not_a_dump(dump.path, "it has no table of contents")
@@ -215,24 +218,3 @@ def _require_toc(dump: Dump) -> Toc:
 
 def _not_a_dump(path: str, why: str) -> BackupError:
     return BackupError("INVALID_BACKUP_FORMAT", "{0} is not a dump: {1}".format(path, why))
-
-
-class _ChunkFile(io.RawIOBase):
-    """An iterator of chunks as a file to read from."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = chunk
-        size = min(len(buffer), len(self._rest))
-        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
-        return size

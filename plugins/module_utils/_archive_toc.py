@@ -27,6 +27,7 @@ class TocEntry(NamedTuple):
     """One object. ``copy_statement`` is set for table data that is dumped by COPY, as the bytes of the archive.
 
     ``dump_id`` is the number by which ``pg_restore --use-list`` and the ``dependencies`` of others name it.
+    ``set_value`` is the statement that sets a sequence.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class TocEntry(NamedTuple):
     file_name: str
     dump_id: int = 0
     dependencies: Tuple[int, ...] = ()
+    set_value: bytes = b""
 
 
 class Toc(NamedTuple):
@@ -140,8 +142,11 @@ def _read_entry(reader: _Reader, version: Tuple[int, int, int], layout: int, off
     reader.skip()  # oid
     name, kind = reader.text(), reader.text()
     reader.integer()  # section
+    set_value = b""
     if kind == "ENCODING":  # the first entry
         reader.encoding = announced_encoding(reader.raw() or b"") or reader.encoding
+    elif kind == "SEQUENCE SET":
+        set_value = reader.raw() or b""
     else:
         reader.skip()  # definition
     reader.skip()  # drop statement
@@ -161,7 +166,7 @@ def _read_entry(reader: _Reader, version: Tuple[int, int, int], layout: int, off
     else:
         file_name = reader.text()
     return TocEntry(
-        kind, schema, name, owner, has_data, copy_statement or b"", file_name, dump_id, dependencies
+        kind, schema, name, owner, has_data, copy_statement or b"", file_name, dump_id, dependencies, set_value
     )
 
 

@@ -22,13 +22,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import 
     sweep_partials,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner, next_sequence, sets_in
+from ansible_collections.pgfleet.backup.plugins.module_utils._compression import require_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
 from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
     plan_dump,
-    require_compression,
     write_dump,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -74,7 +74,7 @@ def back_up(
     result["context"] = session.describe()
     instance = instance_name(session.context, options.instance)
     check_owner(options.backup_dir, instance, machine_id())
-    require_compression(session.executor, options.compression)
+    require_compression(session.executor, options.format, options.compression)
     databases = _databases(session, options)
     result["plan"] = _plan(session, options, instance, databases)
     if check:
@@ -95,6 +95,7 @@ def back_up(
             )
             if not options.all_databases:
                 raise
+    result["context"] = session.describe()  # by now it is known how the bytes travel
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
     if result["failed_databases"]:
         raise _some_failed(result["failed_databases"], len(result["backups"]))
@@ -169,7 +170,10 @@ def _make_set(
             finished=_now(),
             warnings=executor.log.warnings[warnings_before:],
         )
-        page = restore_md(manifest, [entry["path"] for entry in partial.files], signed=options.signing_key is not None)
+        page = restore_md(
+            manifest, [entry["path"] for entry in partial.files],
+            signed=options.signing_key is not None, packed=dumped.plan.packed,
+        )
         path = partial.publish(manifest, page, key=options.signing_key)
     return read_set(path, options.signing_key)
 

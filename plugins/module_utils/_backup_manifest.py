@@ -82,7 +82,7 @@ def globals_manifest(
         _common(session, identity, options, finished=finished, warnings=warnings),
         kind="globals",
         filters=None,
-        transport=session.executor.transport,
+        transport=type(session.executor).transport,  # too little to go another way
         format="sql",
         compression="none",
         encoding=None,

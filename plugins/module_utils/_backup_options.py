@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import processors
 from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import (
     Compression,
     DumpFilters,
@@ -19,7 +20,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import RetentionPolicy, parse_duration
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
 
-__all__ = ["BackupOptions", "processors", "read_age", "read_backup_options", "read_count"]
+__all__ = ["BackupOptions", "read_age", "read_backup_options", "read_count"]
 
 _MAX_JOBS = 4
 
@@ -103,11 +104,6 @@ def read_count(params: Mapping[str, Any], name: str) -> int:
     if value < 0:
         raise BackupError("INVALID_DB_CONFIG", "{0}={1} is negative".format(name, value))
     return int(value)
-
-
-def processors() -> int:
-    """The processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_age(value: Any, *, where: str) -> Optional[timedelta]:

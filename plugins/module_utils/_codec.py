@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import os
 import shutil
@@ -18,7 +19,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     ToolTimeout,
 )
 
-__all__ = ["compression_of", "decoded", "file_chunks"]
+__all__ = ["MEMBER_SUFFIXES", "compression_of", "decoded", "decoded_as", "file_chunks", "reading"]
 
 _CHUNK = 1 << 20
 _MEMORY = 128 << 20  # what decoding may take: a file's head says how much it wants, and anybody may have written it
@@ -29,6 +30,8 @@ _MAGIC: Tuple[Tuple[bytes, str], ...] = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"BZh", "bzip2"),
 )
+# How the name of a file in a directory archive ends; pg_restore knows its compression by nothing else.
+MEMBER_SUFFIXES = {"none": "", "gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
 # What the standard library cannot decode is left to the program of that name.
 _PROGRAMS: Dict[str, Tuple[str, ...]] = {"zstd": ("--memory={0}MB".format(_MEMORY >> 20),), "lz4": ()}
 
@@ -48,7 +51,11 @@ def file_chunks(path: str) -> Iterator[bytes]:
 
 def decoded(path: str) -> Iterator[bytes]:
     """The clear content of a file. Raises ``VERIFY_FAILED`` when its compression ends too early or is damaged."""
-    compression = compression_of(path)
+    return decoded_as(path, compression_of(path))
+
+
+def decoded_as(path: str, compression: str) -> Iterator[bytes]:
+    """The same for a file whose compression is known: what is not compressed may begin like anything."""
     if compression == "none":
         return file_chunks(path)
     if compression in _PROGRAMS:
@@ -158,3 +165,27 @@ def _too_demanding(path: str, compression: str) -> BackupError:
 def _damaged(path: str, compression: str, why: str) -> BackupError:
     return BackupError("VERIFY_FAILED", "{0} is not whole {1} data: {2}".format(
         os.path.basename(path), compression, why))
+
+
+def reading(chunks: Iterator[bytes]) -> io.BufferedReader:
+    """An iterator of chunks as a file to read from."""
+    return io.BufferedReader(_ChunkFile(chunks))
+
+
+class _ChunkFile(io.RawIOBase):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = chunk
+        size = min(len(buffer), len(self._rest))
+        buffer[:size], self._rest = self._rest[:size], self._rest[size:]
+        return size

@@ -47,7 +47,8 @@ class ContainerInfo:
 
     ``name`` has no leading slash. ``image`` is the reference the container was made from (``postgres:17``), ``digest``
     the image's id or repository digest (``sha256:…``). ``env`` may hold secrets and is kept out of the repr.
-    ``aliases`` are the names other containers reach it by: network aliases and its hostname.
+    ``aliases`` are the names other containers reach it by: network aliases and its hostname. ``pid`` is its main
+    process as the engine's host counts them, 0 when it has none.
     """
 
     id: str
@@ -62,6 +63,7 @@ class ContainerInfo:
     exposed: Tuple[int, ...] = ()
     aliases: Tuple[str, ...] = ()
     networks: Tuple[str, ...] = ()
+    pid: int = 0
 
     def describe(self) -> Dict[str, str]:
         """The part of it that results and manifests show."""

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import io
 import os
+import shutil
 import time
 from typing import Iterable, NamedTuple, Optional, Sequence
 
@@ -14,12 +14,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
     Fingerprint,
     identify,
     scan,
-    scan_staged,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import read_toc
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive_members import is_data
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import BackupOptions
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import PartialSet
-from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._compression import ZSTD_LEVEL, settle_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_CUSTOM,
@@ -28,22 +27,25 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_TAR,
     PLAIN_SUFFIXES,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._packer import NO_PACKER, choose_packer
 from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import (
     Compression,
     compression_switch,
     dump_args,
 )
 
-__all__ = ["DumpPlan", "Dumped", "plan_dump", "require_compression", "write_dump"]
-
-_ZSTD_SINCE = 16
+__all__ = ["DumpPlan", "Dumped", "plan_dump", "write_dump"]
 
 
 class DumpPlan(NamedTuple):
-    """How a database will be dumped, every ``auto`` settled. ``encoding`` is the database's own."""
+    """How a database will be dumped, every ``auto`` settled.
+
+    ``packed``: the files are compressed on this host. ``encoding`` is the database's own.
+    """
 
     format: str
     compression: Compression
+    packed: bool
     jobs: int
     encoding: str
 
@@ -71,8 +73,12 @@ def plan_dump(
                 "format, which restores without parallel jobs".format(room, database_bytes)
             )
             chosen = "custom"
-    compression = options.compression or _automatic(executor, chosen)
-    return DumpPlan(chosen, compression, options.jobs if chosen == "directory" else 1, encoding)
+    # Files that are compressed here are first written as they are, into the container or beside the set.
+    room_here = not executor.writes_here or (
+        shutil.disk_usage(options.backup_dir).free >= (database_bytes or 0)
+    )
+    compression, packed = settle_compression(executor, chosen, options.compression, room_here=room_here)
+    return DumpPlan(chosen, compression, packed, options.jobs if chosen == "directory" else 1, encoding)
 
 
 def write_dump(
@@ -82,56 +88,54 @@ def write_dump(
 
     Sizes and checksums are taken on the way. Raises ``BackupError``; the partial set is the caller's to discard.
     """
-    scanned = options.verify in ("archive", "restore")
     if plan.format == "directory":
-        return _write_folder(executor, partial, database, plan, options, scanned=scanned)
-    name = {
-        "custom": DUMP_CUSTOM,
-        "tar": DUMP_TAR,
-        "plain": DUMP_PLAIN + PLAIN_SUFFIXES[plan.compression.method],
-    }[plan.format]
-    with partial.open(name) as file:
-        result = executor.run(
-            "pg_dump", _args(executor, plan, options, output=None), database=database,
-            on_stdout=file.write, announce=True,
-        )
+        name = DUMP_FOLDER
+        dump_seconds = _write_folder(executor, partial, database, plan, options)
+    else:
+        name = {
+            "custom": DUMP_CUSTOM,
+            "tar": DUMP_TAR,
+            "plain": DUMP_PLAIN + PLAIN_SUFFIXES[plan.compression.method],
+        }[plan.format]
+        with partial.open(name) as file, executor.bulk_output() as transport:
+            executor.transport = transport
+            dump_seconds = executor.run(
+                "pg_dump", _args(executor, plan, options, output=None), database=database,
+                on_stdout=file.write, announce=True,
+            ).seconds
     fingerprint, seconds = None, 0.0
-    if scanned:
+    if options.verify in ("archive", "restore"):
         started = time.monotonic()
         fingerprint = scan(executor, identify(os.path.join(partial.path, name)), checksummed=True)
         seconds = time.monotonic() - started
-    return Dumped(plan, executor.transport, fingerprint, result.seconds, seconds)
+    return Dumped(plan, executor.transport, fingerprint, dump_seconds, seconds)
 
 
 def _write_folder(
-    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions, *, scanned: bool
-) -> Dumped:
+    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions
+) -> float:
+    """pg_dump → files → compression where it is ours → checksum → the set; the seconds it took."""
     path = os.path.join(partial.path, DUMP_FOLDER)
 
-    def receive(name: str, chunks: Iterable[bytes]) -> None:
-        with partial.open("{0}/{1}".format(DUMP_FOLDER, name)) as file:
-            for chunk in chunks:
-                file.write(chunk)
+    level = plan.compression.level or ZSTD_LEVEL
 
-    fingerprint, seconds = None, 0.0
-    with executor.writable(path, receive) as place:
-        result = executor.run(
-            "pg_dump", _args(executor, plan, options, output=place), database=database, announce=True
-        )
-        if scanned:
-            started = time.monotonic()
-            head = executor.read_bytes(place + "/toc.dat")
-            toc = read_toc(io.BytesIO(head), len(head))
-            fingerprint = scan_staged(executor, place, toc)
-            seconds = time.monotonic() - started
-    staged = place != path
-    if not staged:
+    def receive(name: str, size: int, chunks: Iterable[bytes]) -> None:
+        packer = choose_packer(size, level) if plan.packed and is_data(name) else NO_PACKER
+        with partial.open("{0}/{1}{2}".format(DUMP_FOLDER, name, packer.suffix)) as file:
+            packer.pack(chunks, file.write)
+
+    started = time.monotonic()
+    own = executor.writes_here and not plan.packed
+    with executor.writable(path, None if own else receive) as place:
+        executor.run("pg_dump", _args(executor, plan, options, output=place), database=database, announce=True)
+    if own:
         partial.adopt(DUMP_FOLDER)
-    return Dumped(plan, "staged" if staged else executor.transport, fingerprint, result.seconds, seconds)
+    return time.monotonic() - started
 
 
 def _args(executor: PgExecutor, plan: DumpPlan, options: BackupOptions, *, output: Optional[str]) -> Sequence[str]:
-    switch = [] if plan.format == "tar" else compression_switch(plan.compression, client_major=executor.client.major)
+    inside = Compression("none") if plan.packed else plan.compression
+    switch = [] if plan.format == "tar" else compression_switch(inside, client_major=executor.client.major)
     return dump_args(
         format_switch=FORMAT_SWITCH[plan.format],
         compression=switch,
@@ -142,42 +146,3 @@ def _args(executor: PgExecutor, plan: DumpPlan, options: BackupOptions, *, outpu
         lock_wait_seconds=options.lock_wait_timeout,
         extra_args=options.extra_args,
     )
-
-
-def _automatic(executor: PgExecutor, chosen: str) -> Compression:
-    """Zstd inside pg_dump where the client has it, else gzip. A plain dump stays readable by what every host has."""
-    if chosen == "tar":
-        return Compression("none")
-    if chosen != "plain" and _supports(executor, Compression("zstd")) is None:
-        return Compression("zstd", 3)
-    return Compression("gzip")
-
-
-def require_compression(executor: PgExecutor, compression: Optional[Compression]) -> None:
-    """Raises ``UNSUPPORTED_BY_CLIENT`` for a compression that was spelled out and that this client does not have."""
-    if compression is None or compression.method in ("none", "gzip"):
-        return
-    refusal = _supports(executor, compression)
-    if refusal is not None:
-        raise BackupError(
-            "UNSUPPORTED_BY_CLIENT",
-            "this pg_dump ({0}) cannot compress with {1}: {2}".format(
-                executor.client.version, compression.method, refusal),
-            hint="Use compression=auto or gzip, or install a client that was built with {0}.".format(
-                compression.method),
-        )
-
-
-def _supports(executor: PgExecutor, compression: Compression) -> Optional[str]:
-    """None when this build of pg_dump has the method, else what it says. A version number does not tell.
-
-    pg_dump checks its compression before it connects, so it is asked with a host that cannot be.
-    """
-    if executor.client.major < _ZSTD_SINCE:
-        return "it is older than version {0}".format(_ZSTD_SINCE)
-    result = executor.run(
-        "pg_dump", ["-w", "-h", "/nonexistent", "-F", "c", "-Z", str(compression)], check=False, timeout=60.0,
-        on_stdout=lambda _chunk: None,
-    )
-    refusals = [line for line in result.stderr.splitlines() if "compression" in line]
-    return refusals[0] if refusals else None

@@ -47,6 +47,7 @@ def container_from_inspect(data: Mapping[str, Any]) -> ContainerInfo:
         exposed=_exposed(_mapping(config, "ExposedPorts"), actual_ports, wanted_ports),
         aliases=_aliases(networks, config, shares_host=host_config.get("NetworkMode") == "host", name=name),
         networks=tuple(sorted(_text(network) for network in networks)),
+        pid=_number(state.get("Pid")),
     )
 
 
@@ -62,6 +63,10 @@ def _strings(value: Any) -> List[str]:
 def _text(value: Any) -> str:
     """``value`` if it is text, fit for one line of a log."""
     return "".join(char if char.isprintable() else "?" for char in value) if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def _is_running(state: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from typing import (
+    AbstractSet,
     Any,
     Callable,
     ClassVar,
@@ -54,7 +55,10 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import
     only_stdout,
 )
 
-__all__ = ["PgExecutor"]
+__all__ = ["PgExecutor", "Receive"]
+
+# Takes one file: its name, its size in bytes, its content in pieces. Called by several threads.
+Receive = Callable[[str, int, Iterable[bytes]], None]
 
 _QUERY_SECONDS = 300.0
 # A session that only stays must not be ended for its silence. Before 14 there is no such setting.
@@ -84,7 +88,8 @@ class PgExecutor(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
-    transport: ClassVar[str]
+    transport: str
+    writes_here: ClassVar[bool]  # whether its tools can write files of this host
 
     def __init__(self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str) -> None:
         self.context = context
@@ -94,6 +99,7 @@ class PgExecutor(ABC):
         self.failure = failure
         self.deadline: Optional[float] = None
         self.control_database = context.database  # where sessions can be ended from
+        self.refusals: Dict[str, Optional[str]] = {}  # compressions that were asked for; what pg_dump said to them
         self._ending = False
 
     # What a subclass knows: its client, how to start a tool, and how to end what it started.
@@ -120,19 +126,23 @@ class PgExecutor(ABC):
         """Send TERM or KILL to a tool and its children, wherever they run. Never raises."""
 
     @abstractmethod
-    def readable(self, path: str) -> ContextManager[str]:
-        """A place where this executor's tools can read the local file or folder ``path``."""
+    def readable(self, path: str, *, unpack: AbstractSet[str] = frozenset()) -> ContextManager[str]:
+        """A place where this executor's tools can read the local file or folder ``path``.
 
-    @abstractmethod
-    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> ContextManager[str]:
-        """A place where this executor's tools can write the folder that ends up as ``path``.
-
-        When the place is not ``path`` itself its files are handed to ``receive(name, chunks)`` at a successful end.
+        Files in a folder whose compression is in ``unpack`` are clear there.
         """
 
     @abstractmethod
-    def read_bytes(self, path: str) -> bytes:
-        """The content of one file in a place from :meth:`writable`."""
+    def writable(self, path: str, receive: Optional[Receive]) -> ContextManager[str]:
+        """A place where this executor's tools can write the folder that is to be ``path``.
+
+        At a successful end each file is handed to ``receive(name, bytes, chunks)``, several at a time. With None the
+        tool writes ``path`` itself, which only tools of the host can.
+        """
+
+    @abstractmethod
+    def bulk_output(self) -> ContextManager[str]:
+        """Inside, what tools without input print takes the fastest way there is: the transport that this is."""
 
     @abstractmethod
     def staging_room(self) -> Optional[int]:
@@ -272,7 +282,7 @@ class PgExecutor(ABC):
 
     @contextmanager
     def stream(
-        self, tool: str, args: Sequence[str], *, source: Optional[Iterable[bytes]] = None
+        self, tool: str, args: Sequence[str], *, source: Optional[Iterable[bytes]] = None, announce: bool = True
     ) -> Iterator[Iterator[bytes]]:
         """Run a tool that connects to nothing beside what happens inside, which reads its stdout as it comes.
 
@@ -281,7 +291,8 @@ class PgExecutor(ABC):
         """
         argv = [tool, *args]
         self._guard(tool)
-        self._announce(tool, argv)
+        if announce:
+            self._announce(tool, argv)
         process = self._begin(argv, env=self._env(None), stdin=source is not None)
         stderr = StderrLines(self._clean)
         started = time.monotonic()

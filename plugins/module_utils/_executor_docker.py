@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
-import tarfile
+import os
+import secrets
 import time
-from contextlib import ExitStack, contextmanager
-from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Sequence, cast
+from contextlib import ExitStack, contextmanager, suppress
+from typing import AbstractSet, Iterable, Iterator, Mapping, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
+from ansible_collections.pgfleet.backup.plugins.module_utils._container_wall import may_look_into, open_folder
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor, Receive
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import DOCKER
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
-from ansible_collections.pgfleet.backup.plugins.module_utils._process import StreamBroken, ToolProcess, ToolTimeout
-from ansible_collections.pgfleet.backup.plugins.module_utils._tar_stream import TarReader, tar_chunks
+from ansible_collections.pgfleet.backup.plugins.module_utils._process import ToolProcess
+from ansible_collections.pgfleet.backup.plugins.module_utils._staging import STREAM, Staging
+from ansible_collections.pgfleet.backup.plugins.module_utils._wall_process import WallProcess, into_pipe
 
 __all__ = ["DockerPGExecutor"]
 
@@ -34,7 +37,8 @@ done
 echo "$n"
 """
 # Makes a folder ($1) that is gone when we are, killed or not: the script stays, and removes it when its stdin ends.
-# First it removes, and names, what was left by runs of which no process is there any more. All are told by PGAPPNAME.
+# $2 is the secret by which the folder is known again from outside. First the script removes, and names, what was left
+# by runs of which no process is there any more. All are told by PGAPPNAME.
 _STAGE_SCRIPT = """
 for folder in "${1%/*}"/.pgfleet-*; do
   [ -d "$folder" ] && [ ! -L "$folder" ] && [ -O "$folder" ] || continue
@@ -45,7 +49,7 @@ for folder in "${1%/*}"/.pgfleet-*; do
   done
   rm -rf "$folder" && echo "$folder"
 done
-mkdir -m 700 "$1" || exit
+mkdir -m 700 "$1" && (umask 077 && printf %s "$2" >"$1/.proof") || exit
 echo ready
 cat >/dev/null
 for attempt in 1 2 3 4 5; do  # somebody who was killed less thoroughly may still write into it
@@ -64,7 +68,8 @@ class DockerPGExecutor(PgExecutor):
 
     name = DOCKER
     label = "DockerPGExecutor"
-    transport = "stream"
+    transport = STREAM  # until a staging folder has shown that it can be reached from the host
+    writes_here = False
 
     def __init__(
         self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str, door: EngineDoor
@@ -72,8 +77,8 @@ class DockerPGExecutor(PgExecutor):
         super().__init__(context, log=log, redactor=redactor, run_id=run_id, failure=failure)
         self._door = door
         self._client: Optional[Client] = None
-        self._readable_in: Optional[str] = None  # where readable() stages, so that one may be inside another
-        self._readable = 0
+        self._staging: Optional[Staging] = None
+        self._bulk: Optional[Staging] = None  # where the output of tools goes round the engine
 
     @property
     def client(self) -> Client:
@@ -89,7 +94,15 @@ class DockerPGExecutor(PgExecutor):
         container = self.context.container
         if container is None:
             raise ValueError("a context without a container cannot pass the guard")
-        return self._door.open().exec(container, argv, env=env, stdin=stdin)
+        engine = self._door.open()
+        if self._bulk is None or stdin:
+            return engine.exec(container, argv, env=env, stdin=stdin)
+        place, pipe = self._bulk.make_pipe()
+        try:
+            return WallProcess(engine.exec(container, into_pipe(place, argv), env=env), pipe)
+        except BaseException:
+            os.close(pipe)
+            raise
 
     def _announce(self, tool: str, argv: Sequence[str]) -> None:
         name = self.context.container_name
@@ -137,9 +150,6 @@ class DockerPGExecutor(PgExecutor):
     def _where(self) -> str:
         return "in container {0}".format(self.context.container_name)
 
-    def read_bytes(self, path: str) -> bytes:
-        return self.run("cat", [path]).stdout
-
     def staging_room(self) -> Optional[int]:
         # Without an answer nothing can be staged there, or not be brought over.
         return self._free(["sh", "-c", _ROOM_SCRIPT, "sh", _STAGING]) or 0
@@ -157,71 +167,63 @@ class DockerPGExecutor(PgExecutor):
             return None
 
     @contextmanager
-    def readable(self, path: str) -> Iterator[str]:
+    def readable(self, path: str, *, unpack: AbstractSet[str] = frozenset()) -> Iterator[str]:
+        with self._staged() as staging:
+            self.transport = staging.transport
+            yield staging.put(path, unpack)
+
+    @contextmanager
+    def writable(self, path: str, receive: Optional[Receive]) -> Iterator[str]:
+        if receive is None:
+            raise ValueError("nothing that a container writes is already where it belongs")
+        with self._staged() as staging:
+            self.transport = staging.transport
+            yield staging.place + "/out"
+            staging.collect("out", receive)
+
+    @contextmanager
+    def bulk_output(self) -> Iterator[str]:
+        container = self.context.container
+        if container is None or not may_look_into(container.pid):
+            yield STREAM
+            return
         with ExitStack() as stack:
-            outermost = self._readable_in is None
-            if self._readable_in is None:
-                self._readable_in = stack.enter_context(self._staged())
-            folder = self._readable_in
             try:
-                self._readable += 1
-                name = "readable-{0}".format(self._readable)
-                self.run_plain(["tar", "-xf", "-", "-C", folder], source=tar_chunks(path, name=name))
-                yield "{0}/{1}".format(folder, name)
+                staging = stack.enter_context(self._staged())
+                self._bulk = staging if staging.wall else None
+            except BackupError as error:  # an image without a shell, a file system that nobody may write
+                self.log.add("The output goes through the engine: {0}".format(error.what))
+            try:
+                yield self._bulk.transport if self._bulk else STREAM
             finally:
-                if outermost:
-                    self._readable_in = None
+                self._bulk = None
 
     @contextmanager
-    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> Iterator[str]:
-        with self._staged() as folder:
-            yield folder + "/backup"
-            self._collect(folder + "/backup", receive)
-
-    @contextmanager
-    def _staged(self) -> Iterator[str]:
+    def _staged(self) -> Iterator[Staging]:
+        """The staging folder of this run, the same for all that ask meanwhile. It goes when the first is done."""
+        if self._staging is not None:
+            yield self._staging
+            return
         folder = "{0}/.pgfleet-{1}".format(_STAGING, self.run_id)
+        proof = secrets.token_hex(16)
         # mkdir is without -p: a folder of this name that somebody else made is refused.
-        with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder], env=self._env(None)) as swept:
+        with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder, proof], env=self._env(None)) as swept:
             for left in swept.split():
                 self.log.add("Removed what a killed run left {0}: {1}".format(self._where(), left))
+            container = self.context.container
+            wall = open_folder(container.pid if container else 0, folder, proof=proof.encode("ascii"))
+            self._staging = Staging(self, folder, wall)
             try:
-                yield folder
+                yield self._staging
+            except BaseException:
+                # Whatever ends our processes may have ended the script as well.
+                with self.unlimited(), suppress(BackupError):
+                    self.run_plain(["rm", "-rf", folder], timeout=120.0)
+                raise
             finally:
-                try:
-                    with self.unlimited():
-                        self.run_plain(["rm", "-rf", folder], timeout=120.0)
-                except BackupError as error:
-                    self.log.add_warning("{0} could not be removed {1}: {2}".format(folder, self._where(), error))
-
-    def _collect(self, folder: str, receive: Callable[[str, Iterable[bytes]], None]) -> None:
-        """Bring a staged folder over. Only plain files directly inside it are taken: pg_dump writes no others."""
-        argv = ["tar", "-cf", "-", "-C", folder, "."]
-        process = self._begin(argv, env=self._env(None), stdin=False)
-        reader = TarReader(process.frames(self._deadline()), self._clean)
-        try:
-            with tarfile.open(fileobj=cast(Any, reader), mode="r|") as archive:
-                for member in archive:
-                    if member.name in (".", "./") and member.isdir():
-                        continue
-                    name = member.name[2:] if member.name.startswith("./") else member.name
-                    content = archive.extractfile(member) if member.isreg() else None
-                    if content is None or "/" in name or name in ("", ".", ".."):
-                        raise BackupError(self.failure, "the staged dump holds {0!r}, which is not pg_dump's".format(
-                            member.name))
-                    receive(name, iter(lambda file=content: file.read(1 << 20), b""))  # type: ignore[misc]
-            reader.drain()
-            status = process.wait(self._deadline())
-        except (StreamBroken, tarfile.TarError) as error:
-            raise BackupError(self.failure, "copying the dump out of the container broke off: {0}".format(error),
-                              retryable=True) from error
-        except ToolTimeout as error:
-            raise self._timed_out("tar") from error
-        finally:
-            process.close()
-        if status != 0:
-            raise BackupError(self.failure, "tar {0} exited with status {1}: {2}".format(
-                self._where(), status, reader.stderr()))
+                self._staging = None
+                if wall:
+                    wall.close()
 
     def run_plain(
         self,
@@ -236,7 +238,3 @@ class DockerPGExecutor(PgExecutor):
             argv[0], list(argv[1:]), source=source, env=env, timeout=None if source else timeout
         )
         return result.stdout.decode("utf-8", "replace")
-
-    def _deadline(self) -> Optional[float]:
-        left = self._seconds_left(None)
-        return None if left is None else time.monotonic() + left

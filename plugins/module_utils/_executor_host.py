@@ -5,21 +5,27 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+import threading
 import time
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence
+from typing import AbstractSet, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, find_clients
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import LOCAL, DbContext
-from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor, Receive
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import HOST
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._outgoing import Outgoing, outgoing
+from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import each, processors, until
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     PopenProcess,
     ToolProcess,
     ToolTimeout,
     pump,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._storage import storage_errors, write_chunks
 
 __all__ = ["HostPGExecutor"]
 
@@ -38,6 +44,7 @@ class HostPGExecutor(PgExecutor):
     name = HOST
     label = "HostPGExecutor"
     transport = "direct"
+    writes_here = True
 
     def __init__(
         self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str,
@@ -116,16 +123,38 @@ class HostPGExecutor(PgExecutor):
         return "on the host"
 
     @contextmanager
-    def readable(self, path: str) -> Iterator[str]:
-        yield path
+    def readable(self, path: str, *, unpack: AbstractSet[str] = frozenset()) -> Iterator[str]:
+        if not unpack:
+            yield path
+            return
+        with _own_folder(tempfile.gettempdir(), "pgfleet-clear-") as folder:
+
+            def lay_clear(file: Outgoing, stop: threading.Event) -> None:
+                place = os.path.join(folder, file.name)
+                with storage_errors(place):
+                    write_chunks(place, until(stop, file.chunks()))
+
+            each(outgoing(path, unpack=unpack), lay_clear, threads=processors())
+            yield folder
 
     @contextmanager
-    def writable(self, path: str, receive: Callable[[str, Iterable[bytes]], None]) -> Iterator[str]:
-        yield path
+    def writable(self, path: str, receive: Optional[Receive]) -> Iterator[str]:
+        if receive is None:
+            yield path
+            return
+        take_file = receive
+        with _own_folder(os.path.dirname(path), ".raw-") as folder:
+            yield folder
 
-    def read_bytes(self, path: str) -> bytes:
-        with open(path, "rb") as file:
-            return file.read()
+            def take(file: Outgoing, stop: threading.Event) -> None:
+                take_file(file.name, os.path.getsize(file.path), until(stop, file.chunks()))
+                os.unlink(file.path)  # so that there need not be room for both
+
+            each(outgoing(folder), take, threads=processors())
+
+    @contextmanager
+    def bulk_output(self) -> Iterator[str]:
+        yield self.transport
 
     def staging_room(self) -> Optional[int]:
         return None
@@ -138,3 +167,14 @@ class HostPGExecutor(PgExecutor):
         except OSError:
             return None
         return found.f_bavail * found.f_frsize
+
+
+@contextmanager
+def _own_folder(parent: str, prefix: str) -> Iterator[str]:
+    """A new folder of ours, 0700, until the end."""
+    with storage_errors(parent):
+        folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

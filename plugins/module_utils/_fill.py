@@ -10,7 +10,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
-from ansible_collections.pgfleet.backup.plugins.module_utils._archive import FORMAT_SWITCH, Dump, Fingerprint
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
+    FORMAT_SWITCH,
+    Dump,
+    Fingerprint,
+    readable_archive,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
@@ -95,7 +100,7 @@ def archive(executor: PgExecutor, dump: Dump, scope: Scope) -> Iterator[Tuple[Li
             file.flush()
             args += ["-L", stack.enter_context(executor.readable(file.name))]
         if dump.format == "directory":
-            yield [*args, stack.enter_context(executor.readable(dump.path))], None
+            yield [*args, stack.enter_context(readable_archive(executor, dump))], None
         else:
             yield args, dump.chunks()
 

@@ -113,6 +113,8 @@ def restore(
         story = _Restore(session, options, source, scope, scope.fingerprint(fingerprint), instance, source_name, target,
                          case.facts.target, result)
         result["restore"] = story.run(params)
+        if not elsewhere:
+            result["context"] = session.describe()  # by now it is known how the bytes travelled
         result["changed"] = True
 
 

@@ -73,8 +73,22 @@ print("Valid: backup", manifest["id"], "of database", manifest["database"], "of 
 """
 
 
-def restore_md(manifest: Mapping[str, Any], file_names: List[str], *, signed: bool = False) -> str:
-    """The text for the set of one database. ``file_names`` are the set's files, relative to it."""
+_UNPACK = """The larger files are compressed by `zstd`, which has to be installed. They are decompressed into a folder
+of their own first: only a pg_restore of version 16 or newer that was built with zstd could read them as they are.
+"""
+_CLEAR = """clear=$(mktemp -d)
+cp database/* "$clear"
+zstd -dq --rm "$clear"/*.zst
+"""
+
+
+def restore_md(
+    manifest: Mapping[str, Any], file_names: List[str], *, signed: bool = False, packed: bool = False
+) -> str:
+    """The text for the set of one database. ``file_names`` are the set's files, relative to it.
+
+    ``packed``: the files of the directory were compressed after pg_dump, which need not be able to read them then.
+    """
     database = manifest["database"]
     maintenance = shlex.quote(conninfo("postgres", {}))
     parts = [
@@ -96,7 +110,11 @@ def restore_md(manifest: Mapping[str, Any], file_names: List[str], *, signed: bo
         create_statement(database, properties, server_major=manifest["server_version_num"] // 10000)
     ])))
     parts.append("## Data\n")
-    parts.append(_block(_data_command(manifest)))
+    if packed and any(name.endswith(".zst") for name in file_names):
+        parts.append(_UNPACK)
+        parts.append(_block(_CLEAR + _data_command(manifest, folder='"$clear"')))
+    else:
+        parts.append(_block(_data_command(manifest)))
     if properties:
         parts.append("## Properties\n\nOwner, settings, privileges and comment of the database itself.\n")
         parts.append(_block(_sql(maintenance, apply_statements(database, properties))))
@@ -116,11 +134,11 @@ def globals_restore_md(manifest: Mapping[str, Any], *, signed: bool = False) -> 
     ))
 
 
-def _data_command(manifest: Mapping[str, Any]) -> str:
+def _data_command(manifest: Mapping[str, Any], *, folder: str = DUMP_FOLDER) -> str:
     target = shlex.quote(conninfo(manifest["database"], {}))
     restore = "pg_restore --exit-on-error -d {0}".format(target)
     if manifest["format"] == "directory":
-        return "{0} -j 2 {1}".format(restore, DUMP_FOLDER)
+        return "{0} -j 2 {1}".format(restore, folder)
     if manifest["format"] == "custom":
         return "{0} -j 2 {1}".format(restore, DUMP_CUSTOM)
     if manifest["format"] == "tar":

@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
-from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import processors, read_count
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_count
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import processors
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
 
 __all__ = ["PREVIOUS", "RestoreOptions", "read_restore_options"]

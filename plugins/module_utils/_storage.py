@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
-from typing import Iterator, Tuple, Union
+from typing import Iterable, Iterator, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
@@ -21,11 +21,13 @@ __all__ = [
     "create_file",
     "fsync_folder",
     "hash_file",
+    "is_full",
     "make_folder",
     "open_file",
     "replace_file",
     "storage_errors",
     "write_all",
+    "write_chunks",
     "write_file",
 ]
 
@@ -34,13 +36,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there was no room left, or no more was allowed."""
+    return error.errno in _FULL
+
+
 @contextmanager
 def storage_errors(path: str) -> Iterator[None]:
     """Turn an OSError of the block into NO_SPACE or BACKUP_DIR_UNUSABLE, naming ``path``."""
     try:
         yield
     except OSError as error:
-        code = "NO_SPACE" if error.errno in _FULL else "BACKUP_DIR_UNUSABLE"
+        code = "NO_SPACE" if is_full(error) else "BACKUP_DIR_UNUSABLE"
         raise BackupError(code, "{0}: {1}".format(path, error.strerror or error)) from error
 
 
@@ -82,11 +89,21 @@ def create_file(path: str) -> int:
     return descriptor
 
 
-def write_all(descriptor: int, data: Union[bytes, memoryview]) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte of ``data``; ``os.write`` alone may stop short. Raises OSError."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest):]
+
+
+def write_chunks(path: str, chunks: Iterable[bytes]) -> None:
+    """Write the new file ``path``, 0600, not yet safe from a power cut. Raises OSError, and what ``chunks`` does."""
+    descriptor = create_file(path)
+    try:
+        for chunk in chunks:
+            write_all(descriptor, chunk)
+    finally:
+        os.close(descriptor)
 
 
 def write_file(path: str, content: bytes) -> None:

@@ -42,7 +42,7 @@ def make_manifest(**changes: Any) -> Dict[str, Any]:
         "mode": "in_container",
         "executor": "docker",
         "credential_source": "CredFromRunningContainer",
-        "transport": "staged",
+        "transport": "fifo",
         "host": None,
         "port": 5432,
         "container": {"id": "c0ffee", "name": "shop-db-1", "image": "postgres:17", "digest": "sha256:beef"},

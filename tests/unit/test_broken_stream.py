@@ -113,7 +113,7 @@ def test_a_broken_stream_is_a_failed_backup_and_nothing_is_published(
         door=cast(EngineDoor, Door(engine)),
     )
     options = read_backup_options({"backup_dir": str(tmp_path), "format": "custom", "verify": "none"})
-    plan = DumpPlan("custom", Compression("gzip"), 1, "UTF8")
+    plan = DumpPlan("custom", Compression("gzip"), packed=False, jobs=1, encoding="UTF8")
     with pytest.raises(BackupError) as caught, PartialSet.create(str(tmp_path), "20261122T000000Z-0000") as partial:
         write_dump(executor, partial, "shop", plan, options)
     assert caught.value.code == "BACKUP_FAILED"

@@ -176,7 +176,7 @@ def test_nothing_is_staged_for_a_wrong_pair(tmp_path: Path, way: str) -> None:
         assert refusal(executor.staging_room).code == "PARITY_VIOLATION"
         return
     readable = executor.readable(str(tmp_path))
-    place = readable if way == "readable" else executor.writable(str(tmp_path), lambda name, chunks: None)
+    place = readable if way == "readable" else executor.writable(str(tmp_path), lambda name, size, chunks: None)
     with pytest.raises(BackupError, match=r"^PARITY_VIOLATION"), place:
         raise AssertionError("it began")
 
