@@ -4,31 +4,49 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SSL_MODES
 
-__all__ = ["create_controller_module", "create_module"]
+__all__ = ["RETENTION", "create_controller_module", "create_module", "shared_spec", "without_blanks"]
+
+RETENTION: Dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "keep_last": {"type": "int"},
+        "keep_hourly": {"type": "int"},
+        "keep_daily": {"type": "int"},
+        "keep_weekly": {"type": "int"},
+        "keep_monthly": {"type": "int"},
+        "keep_yearly": {"type": "int"},
+        "keep_within": {"type": "str"},
+    },
+}
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
-    """An option given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type."""
+    """A module whose blank options are unset."""
 
     params: Dict[str, Any]
 
     def _load_params(self) -> None:
         super()._load_params()
-        given = {name: value for name, value in self.params.items() if value != ""}
-        for name, value in given.items():
-            if self.argument_spec.get(name, {}).get("options") and isinstance(value, dict):
-                given[name] = {inner: of_it for inner, of_it in value.items() if of_it != ""}
-        self.params = given
+        self.params = without_blanks(self.params, self.argument_spec)
+
+
+def without_blanks(params: Mapping[str, Any], spec: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """An option given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type."""
+    given = {name: value for name, value in params.items() if value != ""}
+    for name, value in given.items():
+        if spec.get(name, {}).get("options") and isinstance(value, dict):
+            given[name] = {inner: of_it for inner, of_it in value.items() if of_it != ""}
+    return given
 
 
 def create_module(**own: Dict[str, Any]) -> AnsibleModule:
     """A module with the shared connection options and ``own`` ones, able to do check mode."""
-    return _Module(argument_spec=dict(_connection_spec(), **own), supports_check_mode=True)
+    return _Module(argument_spec=dict(shared_spec(), **own), supports_check_mode=True)
 
 
 def create_controller_module(**own: Dict[str, Any]) -> AnsibleModule:
@@ -36,7 +54,7 @@ def create_controller_module(**own: Dict[str, Any]) -> AnsibleModule:
     return _Module(argument_spec=own, supports_check_mode=True)
 
 
-def _connection_spec() -> Dict[str, Dict[str, Any]]:
+def shared_spec() -> Dict[str, Dict[str, Any]]:
     """The options of the fragment ``pgfleet.backup.connection``."""
     return {
         "mode": {"type": "str", "choices": ["auto", "in_container", "external", "local"], "default": "auto"},

@@ -14,7 +14,7 @@ import shutil
 import stat
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Type
+from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Set, Tuple, Type
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
@@ -224,12 +224,13 @@ class PartialSet:
             self.discard()
 
 
-def sweep_partials(parent: str) -> List[str]:
+def sweep_partials(parent: str, *, keep: Container[str] = ()) -> List[str]:
     """Remove what earlier runs left unfinished in ``parent``, and give back the paths that are gone.
 
-    Called under the lock of ``parent``, so that nobody can still be at work on what is found.
+    Sets with an id in ``keep`` stay, to be completed. Called under the lock of ``parent``, so that nobody can still be
+    at work on what is found.
     """
-    return [path for path in _leftovers(parent) if _remove(path)]
+    return [path for path in _leftovers(parent) if _unfinished(path) not in keep and _remove(path)]
 
 
 def _leftovers(parent: str) -> Iterator[str]:
@@ -237,6 +238,12 @@ def _leftovers(parent: str) -> Iterator[str]:
         for name in sorted(os.listdir(parent)):
             if name.startswith((PARTIAL_PREFIX, REMOVING_PREFIX)):
                 yield os.path.join(parent, name)
+
+
+def _unfinished(path: str) -> str:
+    """The id of the set that was being made at ``path``; empty for one that was being removed."""
+    name = os.path.basename(path)
+    return name[len(PARTIAL_PREFIX):] if name.startswith(PARTIAL_PREFIX) else ""
 
 
 def remove_set(path: str) -> None:

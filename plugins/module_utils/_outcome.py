@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["failure", "interruptible", "new_run", "success"]
+__all__ = ["describe_error", "failure", "interruptible", "known_error", "new_run", "success"]
 
 _MIN_SECRET = 8
 # What a context always has, null where a run did not come to know it.
@@ -77,24 +77,35 @@ def success(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[
 
 def failure(module: AnsibleModule, run: Run, result: Mapping[str, Any], error: Exception) -> Dict[str, Any]:
     """The keywords for ``fail_json``, for our own errors and for any other."""
-    if not isinstance(error, BackupError):
-        for line in traceback.format_exc().splitlines()[-12:]:
-            run.log.add(line)
-        error = BackupError("INTERNAL_ERROR", "{0}: {1}".format(type(error).__name__, error))
+    error = known_error(run, error)
     merged = dict(result, **error.result)
     merged["context"] = error.result.get("context") or result.get("context") or {}
     changed = any(backup.get("changed") for backup in merged.get("backups", ()))
     merged.update(changed=bool(merged.get("changed") or changed or merged.get("pruned")))
     returned = _common(module, run, merged)
-    returned.update(
-        msg=run.redactor(error.msg),
-        code=error.code,
-        hint=run.redactor(error.hint),
-        severity=error.severity,
-        data_risk=error.data_risk,
-        retryable=error.retryable,
-    )
+    returned.update(describe_error(run, error))
     return returned
+
+
+def known_error(run: Run, error: Exception) -> BackupError:
+    """``error`` itself, or INTERNAL_ERROR for one that is not ours, with its traceback in the log."""
+    if isinstance(error, BackupError):
+        return error
+    for line in traceback.format_exc().splitlines()[-12:]:
+        run.log.add(line)
+    return BackupError("INTERNAL_ERROR", "{0}: {1}".format(type(error).__name__, error))
+
+
+def describe_error(run: Run, error: BackupError) -> Dict[str, Any]:
+    """What every failure returns of its error."""
+    return {
+        "msg": run.redactor(error.msg),
+        "code": error.code,
+        "hint": run.redactor(error.hint),
+        "severity": error.severity,
+        "data_risk": error.data_risk,
+        "retryable": error.retryable,
+    }
 
 
 def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import secrets
 import stat
 from contextlib import contextmanager
-from typing import Iterable, Iterator, Tuple
+from typing import Iterable, Iterator, Tuple, Union
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 
@@ -89,7 +89,7 @@ def create_file(path: str) -> int:
     return descriptor
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: Union[bytes, memoryview]) -> None:
     """Write every byte of ``data``; ``os.write`` alone may stop short. Raises OSError."""
     rest = memoryview(data)
     while rest:

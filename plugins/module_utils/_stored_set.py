@@ -36,7 +36,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import (
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import hash_file, open_file, replace_file
 
-__all__ = ["BackupSet", "append_verdict", "check_files", "check_signature", "read_set"]
+__all__ = ["BackupSet", "append_verdict", "check_files", "check_signature", "file_fault", "read_set"]
 
 _LIMIT = 64 * 1024 * 1024
 # What somebody would read, run or restore by its name alone. Notes of one's own may lie beside.
@@ -230,7 +230,7 @@ def check_files(backup: BackupSet) -> None:
                 os.path.join(backup.path, path)
             ))
     for entry in backup.manifest["files"]:
-        wrong = _compare(backup.path, entry)
+        wrong = file_fault(backup.path, entry)
         if wrong:
             raise BackupError("CHECKSUM_MISMATCH", "{0}: {1}".format(os.path.join(backup.path, entry["path"]), wrong))
 
@@ -244,8 +244,11 @@ def _content(folder: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(where, name), folder)
 
 
-def _compare(folder: str, entry: Mapping[str, Any]) -> str:
-    """What is wrong with the file that ``entry`` describes; empty when nothing is."""
+def file_fault(folder: str, entry: Mapping[str, Any]) -> str:
+    """What is wrong with the file in ``folder`` that ``entry`` of a manifest describes; empty when nothing is.
+
+    Raises BACKUP_DIR_UNUSABLE where reading is not permitted.
+    """
     try:
         descriptor = open_file(folder, entry["path"])
         try:

@@ -283,7 +283,7 @@ retryable:
 import os
 from typing import Any, Dict
 
-from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
+from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import RETENTION, create_module
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up
 from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
 
@@ -308,18 +308,7 @@ def main() -> None:
         label={"type": "str"},
         max_age={"type": "str"},
         verify={"type": "str", "choices": ["none", "checksum", "archive", "restore"], "default": "archive"},
-        retention={
-            "type": "dict",
-            "options": {
-                "keep_last": {"type": "int"},
-                "keep_hourly": {"type": "int"},
-                "keep_daily": {"type": "int"},
-                "keep_weekly": {"type": "int"},
-                "keep_monthly": {"type": "int"},
-                "keep_yearly": {"type": "int"},
-                "keep_within": {"type": "str"},
-            },
-        },
+        retention=RETENTION,
         timeout={"type": "int", "default": 0},
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},

@@ -48,6 +48,7 @@ def test_every_module_that_reaches_a_server_is_in_the_action_group() -> None:
 
 @pytest.mark.parametrize(("playbook", "module", "fixed"), [
     ("backup", "pg_backup", {}), ("restore", "pg_restore", {}), ("drill", "pg_restore", {"strategy": "drill"}),
+    ("fetch", "pg_backup_fetch", {}),
 ])
 def test_a_playbook_passes_every_option_by_its_variable(playbook: str, module: str, fixed: dict[str, str]) -> None:
     plays = yaml.safe_load((REPOSITORY / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
