@@ -95,14 +95,17 @@ def apply_statements(name: str, properties: Mapping[str, Any]) -> List[str]:
         for label in properties["security_labels"]
     ]
     statements.append("ALTER DATABASE {0} OWNER TO {1}".format(database, ident(properties["owner"])))
-    return statements + _grants(database, properties["acl"])
+    return statements + _grants(database, properties["owner"], properties["acl"])
 
 
-def _grants(database: str, acl: Optional[List[Mapping[str, Any]]]) -> List[str]:
-    """The recorded ACL in place of the default one; None means that it never differed from the default."""
+def _grants(database: str, owner: str, acl: Optional[List[Mapping[str, Any]]]) -> List[str]:
+    """The recorded ACL in place of the default one, by which PUBLIC and the owner have privileges.
+
+    None means that it never differed from the default.
+    """
     if acl is None:
         return []
-    statements = ["REVOKE ALL ON DATABASE {0} FROM PUBLIC".format(database)]
+    statements = ["REVOKE ALL ON DATABASE {0} FROM PUBLIC, {1}".format(database, ident(owner))]
     for entry in acl:
         grantee = "PUBLIC" if entry["grantee"] is None else ident(entry["grantee"])
         statements.append("GRANT {0} ON DATABASE {1} TO {2}{3}".format(

@@ -249,7 +249,11 @@ class _Restore:
             return
         wanted = dict(self.properties, comment=None)  # until it is finished, its comment says so
         if self.options.no_owner:
-            wanted["owner"] = self.session.server["user"]
+            wanted["owner"] = owner = self.session.server["user"]
+            wanted["acl"] = wanted["acl"] and [
+                dict(entry, grantee=owner) if entry["grantee"] == self.properties["owner"] else entry
+                for entry in wanted["acl"]
+            ]
             wanted["settings"] = [setting for setting in wanted["settings"] if not setting["role"]]
         if self.options.no_privileges:
             wanted["acl"] = None
@@ -266,8 +270,17 @@ class _Restore:
             return
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             script = file.read()
-        self.session.executor.query("SET client_min_messages = warning;\n" + script,
-                                    database=self.session.maintenance_db)
+        # All of them, or none.
+        script = "SET client_min_messages = warning;\nBEGIN;\n{0}\nCOMMIT;\n".format(script)
+        try:
+            self.session.executor.query(script, database=self.session.maintenance_db)
+        except BackupError as error:
+            if error.code != "RESTORE_FAILED":
+                raise
+            raise BackupError(
+                "INCOMPATIBLE_TARGET", "roles cannot be created ({0}): {1}".format(", ".join(missing), error.what),
+                hint="Run {0} by psql as a superuser, or restore as one.".format(path),
+            ) from error
         self.result["changed"] = True
         self.session.executor.log.add("Created missing roles: {0}".format(", ".join(missing)))
 

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.pgfleet.backup.tests.support.compare import differences
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 
@@ -117,6 +119,83 @@ def test_missing_roles_are_created_as_they_were(local: Local, role: NewRole) -> 
     assert differences(before, local.look(database)) == []
     local.server.sql("postgres", f"ALTER ROLE {other} NOCREATEDB CONNECTION LIMIT -1")
     assert roles() == as_they_were
+
+
+def test_an_existing_role_is_not_touched_by_what_is_created_beside_it(local: Local, role: NewRole) -> None:
+    team, lead, guest = role(), role("LOGIN PASSWORD 'theirs' VALID UNTIL '2031-01-01'"), role("LOGIN")
+    local.server.sql("postgres", f"GRANT {team} TO {guest}; GRANT {lead} TO {team}")
+    database = local.create("teamed", f"CREATE TABLE t (n int); ALTER TABLE t OWNER TO {team};"
+                                      f"GRANT SELECT ON t TO {lead}, {guest}")
+    local.back_up(database)
+    local.server.sql("postgres", f"DROP DATABASE {database}")
+    local.server.sql("postgres", f"DROP ROLE {team}")
+
+    def others() -> list[str]:
+        return local.server.sql("postgres", f"""
+            SELECT to_jsonb(a) FROM pg_authid a WHERE rolname <> '{team}' UNION ALL
+            SELECT to_jsonb(m) FROM pg_auth_members m WHERE member <> coalesce(to_regrole('{team}')::oid, 0) ORDER BY 1""")
+
+    before = others()
+    local.restore(database=database, create_missing_roles=True).succeeded()
+    # The new role is a member of the one that it was a member of; nobody who was there became a member of it.
+    assert others() == before
+    assert local.server.sql("postgres", f"SELECT pg_has_role('{team}', '{lead}', 'MEMBER'), pg_has_role('{guest}', '{team}', 'MEMBER')") == ["t|f"]
+
+
+def test_roles_that_may_not_be_created_are_said_and_none_is_left_half(local: Local, role: NewRole) -> None:
+    login, small, great = role("LOGIN CREATEDB CREATEROLE"), role(), role("SUPERUSER")
+    database = local.create("great", f"CREATE TABLE t (n int); CREATE TABLE u (n int);"
+                                     f"ALTER TABLE t OWNER TO {small}; ALTER TABLE u OWNER TO {great}")
+    local.back_up(database)
+    local.server.sql("postgres", f"DROP DATABASE {database}")
+    local.server.sql("postgres", f"DROP ROLE {small}, {great}")
+    failed = local.restore(database=database, create_missing_roles=True, login_user=login)
+    assert great in failed.failed_with("INCOMPATIBLE_TARGET")["msg"]
+    assert not failed.changed
+    assert local.server.sql("postgres", f"SELECT rolname FROM pg_roles WHERE rolname IN ('{small}', '{great}')") == []
+
+
+def test_what_the_owner_gave_up_stays_given_up(local: Local, role: NewRole) -> None:
+    owner = role("LOGIN")
+    database = local.create("modest")
+    local.server.sql("postgres", f"ALTER DATABASE {database} OWNER TO {owner}; REVOKE TEMPORARY ON DATABASE {database} FROM {owner}")
+    before = _properties(local, database)
+    local.back_up(database)
+    local.restore(database=database, confirm=database).succeeded()
+    assert _properties(local, database) == before
+
+
+@pytest.mark.parametrize("made", [
+    "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'UTF8'",
+    "LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'LATIN1'",
+])
+def test_encoding_and_locale_are_those_of_the_backup(local: Local, made: str) -> None:
+    local.server.sql("postgres", f"CREATE DATABASE spelled TEMPLATE template0 {made}")
+    local.server.sql("spelled", "CREATE TABLE t (word text); INSERT INTO t VALUES ('Ärger')")
+    row = "SELECT to_jsonb(d) - 'oid' - 'datfrozenxid' - 'datminmxid' FROM pg_database d WHERE datname = 'spelled'"
+    before, content = local.server.sql("postgres", row), local.look("spelled")
+    local.back_up("spelled")
+    local.restore(database="spelled", confirm="spelled").succeeded()
+    assert local.server.sql("postgres", row) == before
+    assert differences(content, local.look("spelled")) == []
+
+
+def test_a_database_goes_back_to_its_tablespace(local: Local) -> None:
+    folder = local.server.base / "tablespace"
+    folder.mkdir()
+    data = (local.server.base / "data").stat()
+    os.chown(folder, data.st_uid, data.st_gid)
+    local.server.sql("postgres", f"CREATE TABLESPACE fast LOCATION '{folder}'")
+    try:
+        local.server.sql("postgres", "CREATE DATABASE placed TABLESPACE fast")
+        local.server.sql("placed", "CREATE TABLE t (n int)")
+        local.back_up("placed")
+        local.restore(database="placed", confirm="placed", keep_previous=0).succeeded()
+        where = "SELECT spcname FROM pg_database d JOIN pg_tablespace s ON s.oid = dattablespace WHERE datname = 'placed'"
+        assert local.server.sql("postgres", where) == ["fast"]
+    finally:
+        local.server.sql("postgres", "DROP DATABASE IF EXISTS placed WITH (FORCE)")
+        local.server.sql("postgres", "DROP TABLESPACE fast")
 
 
 def test_a_missing_extension_is_named(local: Local, database: str) -> None:

@@ -99,11 +99,11 @@ def test_everything_in_order() -> None:
         'ALTER ROLE "app" IN DATABASE "new" SET "search_path" TO \'\'',
         "SECURITY LABEL FOR \"selinux\" ON DATABASE \"new\" IS 'x'",
         'ALTER DATABASE "new" OWNER TO "shop"',
-        'REVOKE ALL ON DATABASE "new" FROM PUBLIC',
+        'REVOKE ALL ON DATABASE "new" FROM PUBLIC, "shop"',
         'GRANT CONNECT ON DATABASE "new" TO PUBLIC',
         'GRANT TEMPORARY ON DATABASE "new" TO "re ad" WITH GRANT OPTION',
     ]
 
 
 def test_an_empty_acl_is_not_the_default_one() -> None:
-    assert applied(acl=[])[1:] == ['REVOKE ALL ON DATABASE "new" FROM PUBLIC']
+    assert applied(acl=[])[1:] == ['REVOKE ALL ON DATABASE "new" FROM PUBLIC, "shop"']

@@ -43,7 +43,7 @@ def test_the_steps_in_order() -> None:
     assert steps[1] == "psql -X -v ON_ERROR_STOP=1 -d dbname=postgres -f globals.sql"
     assert 'CREATE DATABASE "shop" TEMPLATE template0' in steps[2]
     assert steps[3] == "pg_restore --exit-on-error -d dbname=shop -j 2 database"
-    assert 'ALTER DATABASE "shop" OWNER TO "shop";\nREVOKE ALL ON DATABASE "shop" FROM PUBLIC;\n' in steps[4]
+    assert 'ALTER DATABASE "shop" OWNER TO "shop";\nREVOKE ALL ON DATABASE "shop" FROM PUBLIC, "shop";\n' in steps[4]
     assert steps[5] == "vacuumdb --analyze-only -d dbname=shop"
 
 
