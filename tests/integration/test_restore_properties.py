@@ -149,7 +149,7 @@ def test_roles_that_may_not_be_created_are_said_and_none_is_left_half(local: Loc
     local.back_up(database)
     local.server.sql("postgres", f"DROP DATABASE {database}")
     local.server.sql("postgres", f"DROP ROLE {small}, {great}")
-    failed = local.restore(database=database, create_missing_roles=True, login_user=login)
+    failed = local.restore(database=database, create_missing_roles=True, no_owner=True, login_user=login)
     assert great in failed.failed_with("INCOMPATIBLE_TARGET")["msg"]
     assert not failed.changed
     assert local.server.sql("postgres", f"SELECT rolname FROM pg_roles WHERE rolname IN ('{small}', '{great}')") == []
