@@ -213,13 +213,17 @@ def test_a_name_that_somebody_takes_meanwhile_stays_theirs(scene: Scene) -> None
 @pytest.mark.parametrize("what", ["session", "SIGTERM", "SIGKILL"])
 @pytest.mark.parametrize("which", ["A", "B"])
 def test_a_fault_while_the_swap_waits(scene: Scene, role: NewRole, which: str, what: str) -> None:
-    """It waits for a superuser's session, which an owner may not end."""
+    """It waits for a superuser's session, which an owner may not end, and which came when the plan was made already."""
     owner = role("LOGIN CREATEDB")
     server = scene.local.server
+    server.sql(scene.database, f"CREATE TABLE naps (seconds float); INSERT INTO naps VALUES (0); {SLOW_VIEW};"
+                               f"UPDATE naps SET seconds = 3; ALTER TABLE naps OWNER TO {owner};"
+                               f"ALTER MATERIALIZED VIEW slow OWNER TO {owner}")
     scene = _owned_by(scene, owner)
     row = scene.row()
+    running = scene.start(login_user=owner)
+    wait_until(lambda: _sessions_where(scene, "query LIKE 'REFRESH%' AND state = 'active'"))
     with _someone_connected(scene):
-        running = scene.start(login_user=owner)
         query = "query LIKE 'ALTER DATABASE%RENAME%'" if which == "A" else "query LIKE '%EXIT WHEN NOT EXISTS%'"
         _hit(scene, running, what, f"state = 'active' AND {query}")
         done = running.finish()
