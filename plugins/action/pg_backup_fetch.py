@@ -12,7 +12,7 @@ from ansible import constants
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import RETENTION, shared_spec, without_blanks
+from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import RETENTION, given_options, shared_spec
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._fetch import check_dest, fetch
 from ansible_collections.pgfleet.backup.plugins.module_utils._fetch_plan import read_fetch_options
@@ -45,7 +45,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             "lock_timeout": {"type": "int", "default": 0},
             "signing_key": {"type": "str", "no_log": True},
         }
-        given = self._task.args = without_blanks(self._task.args, spec)
+        given = self._task.args = given_options(self._task.args, spec)
         params = self.validate_argument_spec(spec)[1]
         run = new_run("BACKUP_FAILED", [str(params.get("signing_key") or "")])
         result: Dict[str, Any] = {"changed": False}

@@ -97,6 +97,12 @@ options:
       - Unset, it is Compose's C(<project>_<service>), the Swarm service, the container's name, C(<host>_<port>), or
         C(local_<port>).
     type: str
+  options:
+    description:
+      - Options of this module in one dictionary, such as an entry of a list of servers. They win over those beside it.
+      - Options that only M(pgfleet.backup.pg_backup), M(pgfleet.backup.pg_restore) or M(pgfleet.backup.pg_backup_info)
+        has are passed over by the others, so that one dictionary serves all of them.
+    type: dict
 notes:
   - The managed host needs Python 3.8 or newer. For containers it needs the Docker SDK for Python, or the C(docker) or
     C(podman) command; for other servers the PostgreSQL client tools of the server's major version or a newer one.

@@ -7,9 +7,10 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SSL_MODES
 
-__all__ = ["RETENTION", "create_controller_module", "create_module", "shared_spec", "without_blanks"]
+__all__ = ["NOT_EVERYWHERE", "RETENTION", "create_controller_module", "create_module", "given_options", "shared_spec"]
 
 RETENTION: Dict[str, Any] = {
     "type": "dict",
@@ -23,25 +24,55 @@ RETENTION: Dict[str, Any] = {
         "keep_within": {"type": "str"},
     },
 }
+# What one of the modules for managed hosts knows and another does not, and the RPO of the report: one dictionary of
+# ``options`` serves them all. A unit test compares this with the modules.
+NOT_EVERYWHERE = frozenset((
+    "all_databases", "allow_engine_change", "analyze", "backup", "compression", "confirm", "create_missing_roles",
+    "db", "detail", "discover", "drill_location", "exclude_databases", "exclude_schemas", "exclude_table_data",
+    "exclude_tables", "extra_args", "format", "include_globals", "jobs", "keep_previous", "label", "lock_timeout",
+    "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner", "no_privileges", "retention", "rpo",
+    "safety_backup", "schema_only", "schemas", "session_role", "source_database", "stale_after", "strategy",
+    "tables", "target_database", "timeout", "verified_only", "verify",
+))
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
-    """A module whose blank options are unset."""
+    """A module whose options may come in a dictionary, and whose blank ones are unset."""
 
     params: Dict[str, Any]
 
     def _load_params(self) -> None:
         super()._load_params()
-        self.params = without_blanks(self.params, self.argument_spec)
+        self.params = given_options(self.params, self.argument_spec)
 
 
-def without_blanks(params: Mapping[str, Any], spec: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
-    """An option given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type."""
-    given = {name: value for name, value in params.items() if value != ""}
+def given_options(params: Mapping[str, Any], spec: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """The options that were given, before anything is checked; those in the dictionary ``options`` win.
+
+    One given as an empty string is unset: so a survey's blank answer arrives, whatever the option's type.
+    """
+    together = dict(params)
+    if "options" in spec and together.get("options"):
+        together.update(_of_dictionary(together.pop("options"), spec))
+    given = {name: value for name, value in together.items() if value != ""}
     for name, value in given.items():
         if spec.get(name, {}).get("options") and isinstance(value, dict):
             given[name] = {inner: of_it for inner, of_it in value.items() if of_it != ""}
     return given
+
+
+def _of_dictionary(options: Any, spec: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+    """What is for this module; a name that no module knows stays, and is refused as it would be beside it."""
+    try:
+        given = check_type_dict(options)
+    except TypeError:
+        return {"options": options}  # to be refused as any value of the wrong type
+    known = set(spec)
+    known.update(*(of_it.get("aliases", ()) for of_it in spec.values()))
+    return {
+        name: value for name, value in given.items()
+        if (name in known or name not in NOT_EVERYWHERE) and not str(name).startswith("_ansible")
+    }
 
 
 def create_module(**own: Dict[str, Any]) -> AnsibleModule:
@@ -77,4 +108,5 @@ def shared_spec() -> Dict[str, Dict[str, Any]]:
         "persist_credentials": {"type": "bool", "default": False},
         "backup_dir": {"type": "path", "default": "/var/lib/pgfleet/backups"},
         "instance": {"type": "str"},
+        "options": {"type": "dict"},
     }

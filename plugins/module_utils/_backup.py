@@ -25,7 +25,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import che
 from ansible_collections.pgfleet.backup.plugins.module_utils._compression import require_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
-from ansible_collections.pgfleet.backup.plugins.module_utils._databases import list_databases
+from ansible_collections.pgfleet.backup.plugins.module_utils._databases import is_worth_a_backup, list_databases
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
 from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
     plan_dump,
@@ -203,7 +203,16 @@ def _plan(session: Session, options: BackupOptions, instance: str, databases: Li
             # The new set will be one more to count; which ones it pushes out is decided when it is verified.
             "removable": [item.id for item in choose(sets, options.retention, _now())[1]],
         })
-    return {"instance": instance, "format": options.format, "verify": options.verify, "databases": planned}
+    protected = {*options.exclude_databases, *(databases if options.kind == "full" else ())}
+    return {
+        "instance": instance,
+        "format": options.format,
+        "verify": options.verify,
+        "databases": planned,
+        "left_out": [
+            name for name in session.server["databases"] or () if is_worth_a_backup(name) and name not in protected
+        ],
+    }
 
 
 def _persist_credentials(session: Session, params: Mapping[str, Any], options: BackupOptions) -> None:

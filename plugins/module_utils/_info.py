@@ -43,7 +43,7 @@ def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result:
         instance=str(params.get("instance") or "").strip() or None,
         database=params.get("database") or None,
         key=key,
-    )
+    ) if params.get("detail") != "none" else ([], [])
     faulty = sum(bool(backup.fault) for backup in sets)
     if faulty:
         run.log.add_warning("{0} of {1} backups are not signed by this signing_key, or were altered".format(

@@ -36,6 +36,8 @@ SELECT json_build_object(
   'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
   'createdb', (SELECT rolcreatedb FROM pg_roles WHERE rolname = current_user),
   'in_recovery', pg_is_in_recovery(),
+  'databases', (SELECT json_agg(datname ORDER BY datname) FROM pg_database
+                WHERE datallowconn AND datconnlimit <> -2 AND NOT datistemplate),
   'system_identifier', CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
                             THEN (SELECT system_identifier::text FROM pg_control_system()) END);
 """

@@ -42,9 +42,9 @@ class Run(NamedTuple):
 class Session(NamedTuple):
     """An open door: the settled context, its executor, and what the server said of itself.
 
-    ``server`` has ``server_version``, ``server_version_num``, ``user``, ``superuser``, ``createdb``, ``in_recovery``
-    and ``system_identifier`` (None where the role may not ask). ``maintenance_db`` is the database to connect to for
-    everything that is not about one database.
+    ``server`` has ``server_version``, ``server_version_num``, ``user``, ``superuser``, ``createdb``, ``in_recovery``,
+    ``databases`` (those that can be connected to, templates aside) and ``system_identifier`` (None where the role may
+    not ask). ``maintenance_db`` is the database to connect to for everything that is not about one database.
     """
 
     context: DbContext

@@ -238,7 +238,10 @@ pruned:
   type: list
   elements: str
 plan:
-  description: What is to be done, for each database its C(kind) of set, the sets that exist and whether one is fresh.
+  description:
+    - What is to be done, for each of C(databases) its C(kind) of set, the sets that exist and whether one is fresh.
+    - C(left_out) names the other databases of the server, of which this task takes no full backup. Those of
+      O(exclude_databases) are not among them.
   returned: always
   type: dict
 run_id:

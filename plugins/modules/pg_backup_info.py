@@ -44,8 +44,9 @@ options:
     description:
       - With V(brief) each set has only what the fleet's report needs of it, and not its whole manifest. So the history
         of a year stays small.
+      - V(none) lists no sets, which serves O(discover) alone.
     type: str
-    choices: [full, brief]
+    choices: [full, brief, none]
     default: full
   stale_after:
     description:
@@ -177,7 +178,7 @@ def main() -> None:
         label={"type": "str"},
         verified_only={"type": "bool", "default": False},
         verify={"type": "str", "choices": ["none", "checksum", "archive"], "default": "none"},
-        detail={"type": "str", "choices": ["full", "brief"], "default": "full"},
+        detail={"type": "str", "choices": ["full", "brief", "none"], "default": "full"},
         stale_after={"type": "str"},
         signing_key={"type": "str", "no_log": True},
         discover={"type": "bool", "default": False},
