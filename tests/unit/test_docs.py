@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.pgfleet.backup.plugins.doc_fragments.connection import ModuleDocFragment
+from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import NOT_EVERYWHERE
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import COLLECTION_VERSION
 from ansible_collections.pgfleet.backup.tests.support.environment import REPOSITORY
 
 MODULES = "ansible_collections.pgfleet.backup.plugins.modules"
 GENERATOR = REPOSITORY / "docs" / "generate_errors.py"
-PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
+PAGES = sorted(page for folder in (".", "docs", "roles") for page in (REPOSITORY / folder).glob(
+    "*.md" if folder == "." else "**/*.md"))
 
 
 def options_of(module: str) -> set[str]:
@@ -53,7 +55,27 @@ def test_every_module_that_reaches_a_server_is_in_the_action_group() -> None:
 def test_a_playbook_passes_every_option_by_its_variable(playbook: str, module: str, fixed: dict[str, str]) -> None:
     plays = yaml.safe_load((REPOSITORY / "playbooks" / f"{playbook}.yml").read_text(encoding="utf-8"))
     passed: dict[str, Any] = plays[0]["tasks"][-1][f"pgfleet.backup.{module}"]
-    assert passed == {**{name: f"{{{{ pgfleet_{name} | default(omit) }}}}" for name in options_of(module)}, **fixed}
+    variables = options_of(module) - {"options"}  # which would be the same once more
+    assert passed == {**{name: f"{{{{ pgfleet_{name} | default(omit) }}}}" for name in variables}, **fixed}
+
+
+def test_one_dictionary_of_options_serves_every_module_for_managed_hosts() -> None:
+    named = []
+    for module in ("pg_backup", "pg_restore", "pg_backup_info"):
+        own = yaml.safe_load(importlib.import_module(f"{MODULES}.{module}").DOCUMENTATION)["options"]
+        named.append({*own, *(alias for option in own.values() for alias in option.get("aliases", ()))})
+    assert set.union(*named) - set.intersection(*named) | {"rpo"} == NOT_EVERYWHERE
+
+
+def test_the_role_documents_every_variable_in_its_readme_and_sets_its_default() -> None:
+    role = REPOSITORY / "roles" / "fleet_backup"
+    points = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+    assert {path.stem for path in (role / "tasks").glob("*.yml")} >= set(points)
+    options = {name: option for point in points.values() for name, option in point["options"].items()}
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text(encoding="utf-8"))
+    assert defaults == {name: option["default"] for name, option in options.items()}
+    readme = (role / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(fleet_backup_\w+)` \|", readme, re.MULTILINE)) == set(options)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
