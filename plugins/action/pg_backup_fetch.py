@@ -9,7 +9,7 @@ import shlex
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ansible import constants
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import RETENTION, given_options, shared_spec
@@ -60,7 +60,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
                 options, listing["backups"], RemoteFiles(self._execute), run=run, check=self._task.check_mode,
                 result=result,
             )
-        except AnsibleConnectionFailure:
+        except AnsibleError:  # the host could not be reached, or not become: that is Ansible's to tell
             raise
         except Exception as error:  # noqa: BLE001  # the one place where everything ends up
             result.update(describe_error(run, known_error(run, error)), failed=True)
@@ -79,6 +79,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         listing: Dict[str, Any] = self._execute_module(
             module_name=_LISTING, module_args=arguments, task_vars=variables
         )
+        # Now, since at the end the host may be gone, and Ansible would tell nothing but that it could not clean up.
+        self._remove_tmp_path(self._connection._shell.tmpdir)  # noqa: SLF001
         return listing
 
     def _execute(self, command: str, stdin: bytes) -> Tuple[int, bytes, bytes]:
@@ -95,7 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             command = "{0} -c {1}".format(self._play_context.executable, shlex.quote(command))
         try:
             status, output, errors = connection.exec_command(command, in_data=stdin, sudoable=True)
-        except AnsibleConnectionFailure as error:
+        except AnsibleError as error:
             raise BackupError(
                 "CONNECTION_FAILED", "the connection to the host broke: {0}".format(error),
                 hint="Run the task again: it goes on where this one stopped.",

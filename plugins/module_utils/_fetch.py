@@ -21,11 +21,17 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._fetch_plan import 
     wanted,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._lasting import require_lasting
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import VERIFICATION_FILE
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock
 from ansible_collections.pgfleet.backup.plugins.module_utils._remote_files import RemoteFiles
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import prune
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
-from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_signature
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import (
+    BackupSet,
+    adopt_verdicts,
+    check_signature,
+    read_set,
+)
 
 __all__ = ["check_dest", "fetch"]
 
@@ -78,7 +84,10 @@ def _carry_out(
     for original, copy in plan.present:
         with _told(original, run, result):
             _compare(original, copy)
-            result["present"].append(_describe(copy, original))
+            if _renew_verdicts(original, copy, files):
+                run.log.add("Brought the newest verdicts on {0}".format(copy.path))
+                result["changed"] = True
+            result["present"].append(_describe(read_set(copy.path, options.signing_key), original))
     for original in plan.fetch:
         with _told(original, run, result):
             check_signature(original)
@@ -125,12 +134,25 @@ def _compare(original: BackupSet, copy: BackupSet) -> None:
         )
 
 
+def _renew_verdicts(original: BackupSet, copy: BackupSet, files: RemoteFiles) -> bool:
+    """Bring the verdicts that the host's set got since it was copied, such as a drill's; whether there were any."""
+    told = copy.describe()
+    if all(original.manifest.get(key) == told[key] for key in ("verified", "level", "drill")):
+        return False
+    content = files.read_whole(original.path, VERIFICATION_FILE)
+    try:
+        return content is not None and adopt_verdicts(copy, content)
+    except (ValueError, TypeError) as error:
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0}/{1} on the host cannot be used: {2}".format(
+            original.path, VERIFICATION_FILE, error)) from error
+
+
 def _describe(copy: BackupSet, original: BackupSet) -> Dict[str, Any]:
     """What results show of a copy; the manifest beside it has the rest."""
     return {
         "instance": copy.instance, "database": copy.database, "id": copy.id, "kind": copy.kind,
         "created": copy.manifest["created"], "bytes": copy.bytes, "verified": copy.verified,
-        "path": copy.path, "host_path": original.path,
+        "where": "controller", "path": copy.path, "host_path": original.path,
     }
 
 

@@ -36,7 +36,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import (
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import hash_file, open_file, replace_file
 
-__all__ = ["BackupSet", "append_verdict", "check_files", "check_signature", "file_fault", "read_set"]
+__all__ = ["BackupSet", "adopt_verdicts", "append_verdict", "check_files", "check_signature", "file_fault", "read_set"]
 
 _LIMIT = 64 * 1024 * 1024
 # What somebody would read, run or restore by its name alone. Notes of one's own may lie beside.
@@ -279,3 +279,21 @@ def append_verdict(backup: BackupSet, verdict: Mapping[str, Any]) -> None:
     with folder_lock(backup.path):
         verdicts = [*_read_verdicts(backup.path), added]
         replace_file(os.path.join(backup.path, VERIFICATION_FILE), to_json(verdicts))
+
+
+def adopt_verdicts(backup: BackupSet, content: bytes) -> bool:
+    """Add to the set's verification.json what another copy's, ``content``, has and it has not; whether there was any.
+
+    Raises ValueError when ``content`` cannot be understood, and BackupError.
+    """
+    others = json.loads(content.decode("utf-8"))
+    for verdict in others:
+        check_verdict(verdict)
+    with folder_lock(backup.path):
+        verdicts = _read_verdicts(backup.path)
+        added = [verdict for verdict in others if verdict not in verdicts]
+        if added:
+            # A later proof outweighs an earlier one, so they stand in the order of their time.
+            merged = sorted([*verdicts, *added], key=lambda verdict: str(verdict.get("at") or ""))
+            replace_file(os.path.join(backup.path, VERIFICATION_FILE), to_json(merged))
+    return bool(added)

@@ -148,6 +148,10 @@ fetched:
       description: Whether it is to be counted on.
       type: bool
       returned: always
+    where:
+      description: Always V(controller), for the report.
+      type: str
+      returned: always
     path:
       description: Folder of the copy on the controller.
       type: str

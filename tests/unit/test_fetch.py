@@ -166,6 +166,22 @@ def test_check_mode_plans_and_makes_nothing(fleet: Fleet) -> None:
     assert not fleet.dest.exists()
 
 
+def test_later_verdicts_follow_to_the_copy(fleet: Fleet) -> None:
+    backup = write_set(fleet.host)
+    fleet.fetch()
+    (copy,) = fleet.copies()
+    append_verdict(copy, {"level": "restore", "result": "ok", "at": "2026-11-23T00:00:00Z"})  # on the controller
+    append_verdict(backup, {"level": "restore", "result": "failed", "at": "2026-11-24T00:00:00Z"})
+    append_verdict(backup, {"level": "restore", "result": "ok", "at": "2026-11-22T00:00:00Z"})
+    result = fleet.fetch(backup=backup.id)
+    assert result["changed"]
+    (copy,) = fleet.copies()
+    assert [verdict["at"][8:10] for verdict in copy.verdicts] == ["22", "23", "24"]
+    assert not copy.verified
+    assert not result["present"][0]["verified"]
+    assert not fleet.fetch(backup=backup.id)["changed"]
+
+
 # -- cut ------------------------------------------------------------------------------------------------------------
 
 
