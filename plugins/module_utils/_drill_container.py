@@ -8,7 +8,6 @@ engine went down or the kill came before that process was there, the next drill 
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._find_container imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import Finding, blocked_by
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_extensions import check_extensions
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_roles import read_roles_script
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run, Session
 
@@ -75,13 +75,11 @@ def drill_container(
 
 def create_roles(session: Session, source: Source) -> Dict[str, Any]:
     """Create the backup's roles in an empty server; the options that do without them where it has no script."""
-    path = os.path.join(source.backup.path, GLOBALS_FILE) if source.backup else ""
-    if not os.path.isfile(path):
+    script = read_roles_script(source)
+    if script is None:
         session.executor.log.add("There is no {0}: this drill leaves owners and privileges out".format(GLOBALS_FILE))
         return {"no_owner": True, "no_privileges": True}
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        script = file.read()
-    session.executor.query("SET client_min_messages = warning;\n" + script, database=session.maintenance_db)
+    session.executor.query(script, database=session.maintenance_db)
     return {}
 
 

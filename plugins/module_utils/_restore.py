@@ -25,13 +25,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import BLOCKER
 from ansible_collections.pgfleet.backup.plugins.module_utils._in_place import fill_in_place
-from ansible_collections.pgfleet.backup.plugins.module_utils._layout import GLOBALS_FILE, database_dir
+from ansible_collections.pgfleet.backup.plugins.module_utils._layout import database_dir
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, SIDE
 from ansible_collections.pgfleet.backup.plugins.module_utils._previous import go_back
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
-from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore, missing_roles
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_facts import Case, gather
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import (
     PREVIOUS,
@@ -39,6 +39,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options im
     read_restore_options,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_plan import restore_plan
+from ansible_collections.pgfleet.backup.plugins.module_utils._restore_roles import create_missing_roles
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import Scope, find_scope
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
@@ -153,7 +154,8 @@ class _Restore:
                 stack.enter_context(database_lock(folder, timeout=self.options.lock_timeout))
             if self.options.strategy != "drill":  # which does so itself
                 sweep_databases(self.session, self.target)
-            self._create_missing_roles()
+            if self.options.create_missing_roles and create_missing_roles(self.session, self.source):
+                self.result["changed"] = True
             if self.options.strategy == "drill":
                 filled, verification = drill(
                     self.session, self.source, self.fingerprint, database=self.source_name, jobs=self.options.jobs,
@@ -259,30 +261,6 @@ class _Restore:
             wanted["acl"] = None
         statements = apply_statements(name, wanted)
         self.session.executor.query(";\n".join(statements) + ";", database=self.session.maintenance_db)
-
-    def _create_missing_roles(self) -> None:
-        backup = self.source.backup
-        if not self.options.create_missing_roles or backup is None:
-            return
-        missing = missing_roles(self.session, self.source)
-        path = os.path.join(backup.path, GLOBALS_FILE)
-        if not missing or not os.path.isfile(path):
-            return
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            script = file.read()
-        # All of them, or none.
-        script = "SET client_min_messages = warning;\nBEGIN;\n{0}\nCOMMIT;\n".format(script)
-        try:
-            self.session.executor.query(script, database=self.session.maintenance_db)
-        except BackupError as error:
-            if error.code != "RESTORE_FAILED":
-                raise
-            raise BackupError(
-                "INCOMPATIBLE_TARGET", "roles cannot be created ({0}): {1}".format(", ".join(missing), error.what),
-                hint="Run {0} by psql as a superuser, or restore as one.".format(path),
-            ) from error
-        self.result["changed"] = True
-        self.session.executor.log.add("Created missing roles: {0}".format(", ".join(missing)))
 
     def _safety_backup(self, params: Mapping[str, Any]) -> Dict[str, Any]:
         """A backup of what is about to be replaced, by the same code: a kind of its own, which is never ``latest``.

@@ -14,7 +14,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils import (
     _checks_rights,
     _checks_server,
     _checks_target,
-    _queries,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import (
@@ -25,10 +24,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._findings import (
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_extensions import check_extensions
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_facts import Case
-from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 
-__all__ = ["check_restore", "missing_roles"]
+__all__ = ["check_restore"]
 
 
 def check_restore(session: Session, case: Case, unfit: Iterable[BackupError]) -> List[Finding]:
@@ -43,12 +41,6 @@ def check_restore(session: Session, case: Case, unfit: Iterable[BackupError]) ->
         findings += ask(session, case)
     findings += [blocked_by(error, "scope") for error in unfit]
     return sorted(findings, key=lambda finding: finding.level != BLOCKER)  # stable: the order of the list stays
-
-
-def missing_roles(session: Session, source: Source) -> List[str]:
-    """Roles the dump refers to that the server does not have."""
-    existing = session.executor.query_json(_queries.ROLE_NAMES, database=session.maintenance_db)
-    return sorted(set(source.roles) - set(existing))
 
 
 def _parity(case: Case) -> Iterator[Finding]:
