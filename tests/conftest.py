@@ -23,6 +23,8 @@ from ansible_collections.pgfleet.backup.tests.support.image.build import ImageEr
 from ansible_collections.pgfleet.backup.tests.support.narrow import NarrowEngine
 
 NO_ENGINE = "needs a container engine"
+NO_BROWSER = "needs a browser"
+REQUIRE_BROWSER = os.environ.get("REQUIRE_BROWSER", "") not in ("", "0")
 REQUIRE_ENGINE = os.environ.get("REQUIRE_ENGINE", "") not in ("", "0")
 
 ContainerFactory = Callable[..., PostgresContainer]
@@ -197,10 +199,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the very end how much was not tested, so that a green line is not mistaken for the whole."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     without_engine = [reason for reason in reasons if NO_ENGINE in reason]
+    without_browser = [reason for reason in reasons if NO_BROWSER in reason]
+    if without_engine or without_browser:
+        terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+    if without_browser:
+        terminalreporter.line(
+            f"{len(without_browser)} tests of the report's page were SKIPPED, for there is no browser.\n"
+            "Install Chromium to run them; REQUIRE_BROWSER=1 makes this a failure.",
+            red=True,
+        )
     if not without_engine:
         return
     why = re.sub(r"\W+$", "", without_engine[0].partition(f"{NO_ENGINE}: ")[2].partition(": ")[0])
-    terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
     terminalreporter.line(
         f"{len(without_engine)} container tests were SKIPPED, for {why}.\n"
         "Start Docker or Podman's socket to run them; REQUIRE_ENGINE=1 makes this a failure.",

@@ -25,10 +25,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import 
 
 __all__ = ["look"]
 
-# What the fleet's report needs of a set. A year of manifests is too much for a job's events.
 _BRIEF = (
-    "id", "instance", "database", "kind", "label", "created", "host", "port", "container", "timings", "status", "path",
-    "verified", "signature_valid", "level", "bytes", "drill", "reverified",
+    "id", "instance", "database", "kind", "created", "host", "port", "status", "verified", "level", "bytes", "drill",
+    "reverified",
 )
 _ABOUT_A_SERVER = ("PG", "POSTGRES", "DATABASE_URL")
 
@@ -57,9 +56,7 @@ def look(params: Mapping[str, Any], env: Mapping[str, str], *, run: Run, result:
     entries = [dict(backup.describe(), **verdicts.get(backup.path, {})) for backup in sets]
     result["problems"] = problems
     result["summary"] = _summary(entries, sets, max_age=max_age)
-    result["backups"] = entries if params.get("detail") != "brief" else [
-        {key: entry[key] for key in _BRIEF if key in entry} for entry in entries
-    ]
+    result["backups"] = [_brief(entry) for entry in entries] if params.get("detail") == "brief" else entries
     if params.get("discover"):
         meant = _server(params, env, run=run)
         result["context"] = meant["context"]
@@ -93,6 +90,15 @@ def _reverify(
                 "reverified": {"level": level, "result": "failed", "code": error.code, "msg": error.msg},
             }
     return found
+
+
+def _brief(entry: Mapping[str, Any]) -> Dict[str, Any]:
+    """What the fleet's report needs of a set, in the same shape: a year of manifests is too much for a job's events."""
+    return {
+        **{key: entry[key] for key in _BRIEF if key in entry},
+        "container": entry["container"] and {"name": entry["container"].get("name")},
+        "timings": {"total_seconds": entry["timings"].get("total_seconds")},
+    }
 
 
 def _summary(entries: List[Dict[str, Any]], sets: List[BackupSet], *, max_age: Any) -> Dict[str, Any]:

@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_age
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import to_json
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_document import describe
+from ansible_collections.pgfleet.backup.plugins.module_utils._report_html import to_html
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_judge import judge
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_merge import Problem, merge, read_folder
+from ansible_collections.pgfleet.backup.plugins.module_utils._report_metrics import to_metrics
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_model import epoch
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import replace_file, storage_errors
 
@@ -35,10 +38,8 @@ def report(params: Mapping[str, Any], *, check: bool, result: Dict[str, Any]) ->
         raise BackupError("INVALID_DB_CONFIG", "rpo={0} is no time".format(params.get("rpo")))
     mode = _file_mode(params.get("mode"))
     problems: List[Problem] = []
-    documents = [("fragments[{0}]".format(number), item) for number, item in enumerate(params.get("fragments") or [])]
-    if params.get("fragments_dir"):
-        documents = read_folder(params["fragments_dir"], problems) + documents
-    hosts = merge(documents, problems, expected=params.get("expected_hosts") or ())
+    gc.disable()  # it would look again and again at a year of a fleet, and there are no cycles in it
+    hosts = merge(_documents(params, problems), problems, expected=params.get("expected_hosts") or ())
     rows = judge(hosts, now=now, rpo=int(rpo.total_seconds()), exclude=params.get("exclude_databases") or ())
     document = describe(hosts, rows, problems, title=params.get("title") or "", now=now)
     result.update(_returned(document))
@@ -49,8 +50,19 @@ def report(params: Mapping[str, Any], *, check: bool, result: Dict[str, Any]) ->
         result["changed"] = _put(folder, name, content, mode=mode, check=check) or result["changed"]
 
 
+def _documents(params: Mapping[str, Any], problems: List[Problem]) -> Iterator[Tuple[str, Any]]:
+    if params.get("fragments_dir"):
+        yield from read_folder(params["fragments_dir"], problems)
+    for number, fragment in enumerate(params.get("fragments") or []):
+        yield "fragments[{0}]".format(number), fragment
+
+
 def _files(document: Mapping[str, Any]) -> List[Tuple[str, str, bytes]]:
-    return [("json", "report.json", to_json(document))]
+    return [
+        ("json", "report.json", to_json(document)),
+        ("metrics", "metrics.prom", to_metrics(document)),
+        ("html", "report.html", to_html(document)),
+    ]
 
 
 def _generated(params: Mapping[str, Any]) -> int:

@@ -128,17 +128,16 @@ def _history(
     entries: List[Dict[str, Any]], addresses: Dict[Any, Dict[str, None]], note: Note
 ) -> Dict[Key, List[Point]]:
     """The full sets of each database. ``addresses`` learns under which instances a server's sets are filed."""
-    full = []
-    for item in entries:
-        # Sets that lack something, or were taken of what was to be replaced, protect nothing.
-        if item.get("kind") in ("full", "globals"):
-            full.append(item)
-            addresses.setdefault(_address(item), {})[str(item.get("instance"))] = None
+    # Sets that lack something, or were taken of what was to be replaced, protect nothing.
+    full = [item for item in entries if item.get("kind") in ("full", "globals")]
+    one_of_each = {str(item.get("instance")): item for item in full}
+    for instance, item in one_of_each.items():
+        addresses.setdefault(_address(item), {})[instance] = None
     return _grouped(full, _point, note)
 
 
 def _point(item: Mapping[str, Any]) -> Point:
-    size = item.get("bytes")
+    size, drill = item.get("bytes"), item.get("drill")
     if size is None and item.get("files"):
         size = sum(file["size"] for file in item["files"])
     return Point(
@@ -148,7 +147,7 @@ def _point(item: Mapping[str, Any]) -> Point:
         _number((item.get("timings") or {}).get("total_seconds")),
         item.get("verified") is True,
         _text(item, "level") or _text(item.get("verification") or {}, "level"),
-        _drill(item["drill"]) if item.get("drill") else None,
+        _drill(drill) if drill else None,
     )
 
 
@@ -240,11 +239,11 @@ def _dict(value: Any, what: str) -> Dict[str, Any]:
 
 def _text(about: Mapping[str, Any], key: str) -> str:
     value = about.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        return value
+    if value is not None:
         raise ValueError("{0} is not a text: {1}".format(key, repr(value)[:60]))
-    return value
+    return ""
 
 
 def _number(value: Any) -> Any:

@@ -87,9 +87,11 @@ def _with_instance(key: Key, history: Dict[Key, List[Point]]) -> Key:
 
 def _row(host: Host, key: Key, target: Optional[Target], *, now: int, rpo: int) -> Row:
     points = sorted((host.history or {}).get(key, []), key=lambda point: point.at)
-    copies = [copy for copy in (host.copies or {}).get(key, []) if copy.verified and copy.at <= now + AHEAD]
-    # A verified copy is a backup, also when its host has removed the set, or cannot be asked.
-    present = {point.id for point in points}
+    # A verified copy is a backup, also when its host has removed the set, or cannot be asked; but it was compared with
+    # checksums only, and is no better than the set it is of.
+    present = {point.id: point.verified for point in points}
+    copies = [copy for copy in (host.copies or {}).get(key, [])
+              if copy.verified and copy.at <= now + AHEAD and present.get(copy.id, True)]
     elsewhere = [Point(copy.id, copy.at, copy.bytes, None, True, "checksum", None)
                  for copy in copies if copy.id not in present]
     usable = [point for point in points + elsewhere if point.verified and point.at <= now + AHEAD]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_fragments import read_fragment
@@ -26,8 +26,10 @@ class Problem(NamedTuple):
     msg: str
 
 
-def read_folder(path: str, problems: List[Problem]) -> List[Tuple[str, Any]]:
+def read_folder(path: str, problems: List[Problem]) -> Iterator[Tuple[str, Any]]:
     """The documents of all ``*.json`` files of the folder, each with its name; ``problems`` grows by the unreadable.
+
+    One after the other, because a year of a fleet is much to hold at once.
 
     Raises ``BACKUP_DIR_UNUSABLE`` when the folder itself cannot be read.
     """
@@ -35,17 +37,17 @@ def read_folder(path: str, problems: List[Problem]) -> List[Tuple[str, Any]]:
         raise BackupError(
             "BACKUP_DIR_UNUSABLE", "fragments_dir={0} is not a folder that can be read".format(path),
             hint="Give the folder in which the runs leave their fragments.")
-    documents = []
     for file_name in sorted(glob.glob(os.path.join(glob.escape(path), "*.json"))):
         source = os.path.basename(file_name)
         try:
             if os.path.getsize(file_name) > _LIMIT:
                 raise ValueError("it is larger than {0} MiB".format(_LIMIT // 1024 ** 2))
             with open(file_name, encoding="utf-8") as file:
-                documents.append((source, json.load(file)))
+                document = json.load(file)
         except (OSError, ValueError, RecursionError) as error:
             problems.append(Problem(source, "it cannot be read: {0}".format(error)))
-    return documents
+        else:
+            yield source, document
 
 
 def merge(

@@ -13,7 +13,7 @@ from ansible_collections.pgfleet.backup.tests.support.fleets import NOW, ago, fr
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 from ansible_collections.pgfleet.backup.tests.support.modules import ModuleResult, run_module
 
-FILES = ["report.json"]
+FILES = ["metrics.prom", "report.html", "report.json"]
 
 
 @pytest.fixture
@@ -62,6 +62,8 @@ def test_what_it_returns_is_small_and_names_who_needs_somebody(report_dir: Path)
     assert "sizes" not in result["rows"][0]
     assert "fragments" not in result["invocation"]["module_args"]
     assert len(done.stdout) < 10_000
+    assert {key: Path(path).name for key, path in result["paths"].items()} == {
+        "html": "report.html", "json": "report.json", "metrics": "metrics.prom"}
 
 
 def test_a_second_time_changes_nothing(report_dir: Path) -> None:

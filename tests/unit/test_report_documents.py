@@ -75,7 +75,7 @@ def test_the_documents_are_valid(fleet: str) -> None:
 
 
 def test_what_the_modules_return_is_a_valid_fragment() -> None:
-    entry = make_set(created="2026-11-22T02:00:00Z").describe()
+    entry = make_set(created=made(ago(hours=1))["created"]).describe()
     target = {"changed": True, "backups": [{**entry, "changed": True}], "failed_databases": [], "plan": {"instance": "shop_db"}}
     whole = fragment(host("db1", backups=[entry], targets=[target]))
     assert faults("report-fragment", whole) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import format_time
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_judge import judge
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_merge import Problem, merge
 from ansible_collections.pgfleet.backup.plugins.module_utils._report_model import Row, epoch
@@ -176,7 +177,7 @@ def test_an_instance_that_failed_as_a_whole_fails_each_of_its_databases() -> Non
 
 # -- merging --------------------------------------------------------------------------------------------------------
 
-EARLIER = "2026-11-20T05:30:00Z"
+EARLIER = format_time(ago(days=2))
 
 
 def test_the_newest_word_on_a_host_counts_in_whatever_order_it_comes() -> None:
