@@ -75,7 +75,7 @@ def _host(entry: Any, note: Note) -> Host:
         rpo=_rpo(entry, about),
         targets=_targets(_each(entry, "targets", about) or [], about),
         history=history,
-        copies=None if copies is None else _grouped(copies, _copy, about),
+        copies=None if copies is None else _grouped(_full(copies), _copy, about),
         found=None if servers is None else _found(servers, addresses, about),
     )
 
@@ -128,12 +128,16 @@ def _history(
     entries: List[Dict[str, Any]], addresses: Dict[Any, Dict[str, None]], note: Note
 ) -> Dict[Key, List[Point]]:
     """The full sets of each database. ``addresses`` learns under which instances a server's sets are filed."""
-    # Sets that lack something, or were taken of what was to be replaced, protect nothing.
-    full = [item for item in entries if item.get("kind") in ("full", "globals")]
+    full = _full(entries)
     one_of_each = {str(item.get("instance")): item for item in full}
     for instance, item in one_of_each.items():
         addresses.setdefault(_address(item), {})[instance] = None
     return _grouped(full, _point, note)
+
+
+def _full(entries: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Without the sets that lack something, or were taken of what was to be replaced: they protect nothing."""
+    return [item for item in entries if item.get("kind", "full") in ("full", "globals")]
 
 
 def _point(item: Mapping[str, Any]) -> Point:
@@ -164,7 +168,7 @@ def _copy(item: Mapping[str, Any]) -> Copy:
     if not stamp:
         raise ValueError("{0} is not the id of a backup".format(repr(name)[:60]))
     at = item.get("created") or "{0}-{1}-{2}T{3}:{4}:{5}Z".format(*stamp.groups())
-    return Copy(name, epoch(at), _text(item, "where"), item.get("verified") is True, _number(item.get("bytes")))
+    return Copy(name, epoch(at), _text(item, "where") or "controller", item.get("verified") is True, _number(item.get("bytes")))
 
 
 def _grouped(entries: List[Dict[str, Any]], read: Callable[[Mapping[str, Any]], Any], note: Note) -> Dict[Key, Any]:

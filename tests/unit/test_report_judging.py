@@ -81,6 +81,24 @@ def test_a_set_is_safe_when_a_verified_copy_of_it_is_elsewhere() -> None:
     assert (older.risk, older.last_off_host.at if older.last_off_host else None) == ("unsafe", epoch(sets[0]["created"]))
 
 
+def test_what_pg_backup_fetch_returns_are_copies() -> None:
+    sets = [made(ago(hours=5)), made(ago(hours=1))]
+    fetched = [
+        {key: item[key] for key in ("instance", "database", "id", "kind", "created", "bytes", "verified")} | {"path": "/srv/x", "host_path": "/x"}
+        for item in sets
+    ]
+    row = row_of(backups=sets, copies=fetched)
+    assert (row.risk, [copy.where for copy in row.copies]) == ("safe", ["controller"])
+    assert row_of(reachable=False, copies=[*fetched[:1], {**fetched[1], "kind": "filtered"}]).last == row_of(
+        reachable=False, copies=fetched[:1]).last
+
+
+def test_a_copy_of_a_set_that_failed_its_drill_saves_nobody() -> None:
+    sets = [made(ago(hours=5)), made(ago(hours=1), verified=False)]
+    row = row_of(backups=sets, copies=copies(sets))
+    assert (row.risk, row.last and row.last.id, row.last_off_host and row.last_off_host.id) == ("safe", sets[0]["id"], sets[0]["id"])
+
+
 def test_a_copy_counts_while_its_host_is_down() -> None:
     row = row_of(reachable=False, copies=copies([made(ago(hours=1))]))
     assert (row.outcome, row.risk, row.database) == ("unreachable", "failing", "shop")
