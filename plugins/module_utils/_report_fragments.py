@@ -168,7 +168,8 @@ def _copy(item: Mapping[str, Any]) -> Copy:
     if not stamp:
         raise ValueError("{0} is not the id of a backup".format(repr(name)[:60]))
     at = item.get("created") or "{0}-{1}-{2}T{3}:{4}:{5}Z".format(*stamp.groups())
-    return Copy(name, epoch(at), _text(item, "where") or "controller", item.get("verified") is True, _number(item.get("bytes")))
+    where = _text(item, "where") or "controller"
+    return Copy(name, epoch(at), where, item.get("verified") is True, _number(item.get("bytes")))
 
 
 def _grouped(entries: List[Dict[str, Any]], read: Callable[[Mapping[str, Any]], Any], note: Note) -> Dict[Key, Any]:
