@@ -21,7 +21,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._remote_files impor
 
 _LISTING = "pgfleet.backup.pg_backup_info"
 _FOR_THE_LISTING = ("instance", "database", "signing_key")
-_ERROR_KEYS = ("msg", "code", "hint", "severity", "data_risk", "retryable", "exception", "module_stderr", "unreachable")
+_ERROR_KEYS = ("msg", "code", "hint", "severity", "data_risk", "retryable", "log", "exception", "module_stderr")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no types
@@ -36,16 +36,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         del tmp
         super().run(None, task_vars)
         variables = task_vars or {}
-        spec = {
+        of_both: Dict[str, Dict[str, Any]] = {
             **shared_spec(),
             "database": {"type": "str", "aliases": ["db", "name"]},
+            "signing_key": {"type": "str", "no_log": True},
+        }
+        own: Dict[str, Dict[str, Any]] = {
             "dest": {"type": "path", "required": True},
             "backup": {"type": "str", "default": "latest"},
             "retention": RETENTION,
             "lock_timeout": {"type": "int", "default": 0},
-            "signing_key": {"type": "str", "no_log": True},
         }
-        given = self._task.args = given_options(self._task.args, spec)
+        spec = {**of_both, **own}
+        # What the dictionary of options says of the retention is said of the host's sets, not of their copies.
+        given = self._task.args = given_options(given_options(self._task.args, of_both), spec)
         params = self.validate_argument_spec(spec)[1]
         run = new_run("BACKUP_FAILED", [str(params.get("signing_key") or "")])
         result: Dict[str, Any] = {"changed": False}
@@ -53,7 +57,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
             options = read_fetch_options(params, str(variables["inventory_hostname"]))
             check_dest(options, os.environ)
             listing = self._list(given, params, variables)
-            if listing.get("failed") or listing.get("unreachable"):
+            if listing.get("failed"):
                 known = {key: listing[key] for key in _ERROR_KEYS if key in listing}
                 return {**known, "failed": True, "changed": False}
             fetch(

@@ -42,7 +42,11 @@ _OF_ONE_SET = ("BACKUP_NOT_FOUND", "CHECKSUM_MISMATCH", "INVALID_BACKUP_FORMAT",
 def check_dest(options: FetchOptions, env: Mapping[str, str]) -> None:
     """Raise INVALID_DB_CONFIG or BACKUP_DIR_UNUSABLE for a folder that cannot hold copies, before anything is done."""
     require_lasting(options.dest, option="dest", env=env)
-    probe_backup_dir(options.dest)
+    try:
+        probe_backup_dir(options.dest)
+    except BackupError as error:
+        hint = "Give a dest in which the user who runs Ansible may create folders and files."
+        raise BackupError(error.code, error.what, hint=hint) from error
 
 
 def fetch(

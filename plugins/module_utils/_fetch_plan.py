@@ -99,12 +99,13 @@ def wanted(sets: List[BackupSet], options: FetchOptions) -> Dict[str, List[Backu
 
     Raises BACKUP_NOT_FOUND when it means none.
     """
-    folders: Dict[str, List[BackupSet]] = {}
-    for item in sets:
-        folders.setdefault(_folder(options.dest, item), []).append(item)
+    folders: Dict[str, Dict[str, BackupSet]] = {}
+    # A copy of a set may lie in another folder of the host: of two with one id, the better one counts.
+    for item in sorted(sets, key=lambda item: (bool(item.fault), not item.verified)):
+        folders.setdefault(_folder(options.dest, item), {}).setdefault(item.id, item)
     chosen = {}
     for folder, items in folders.items():
-        meant = sorted(_meant(items, options.backup), key=lambda item: item.sequence, reverse=True)
+        meant = sorted(_meant(list(items.values()), options.backup), key=lambda item: item.sequence, reverse=True)
         if meant:
             chosen[folder] = meant
     if not chosen:

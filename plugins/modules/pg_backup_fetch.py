@@ -22,7 +22,8 @@ description:
   - The folder of a host is laid out as a O(backup_dir) is, so C(pg_backup_info) lists and proves the copies when it is
     run on the controller, and C(pg_restore) can restore them from there.
   - Of the options that all modules share only O(backup_dir) and O(instance) matter. The others are accepted, so that
-    C(module_defaults) of the action group can be used.
+    C(module_defaults) of the action group and O(options) can be used. What O(options) says of O(retention),
+    O(lock_timeout) and O(backup) is for the modules on the host, and does not count here.
 extends_documentation_fragment:
   - pgfleet.backup.attributes
   - pgfleet.backup.connection

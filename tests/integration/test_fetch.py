@@ -49,7 +49,8 @@ def test_a_backup_comes_home_and_restores_from_there(
     assert Path(copy["path"]) == home / made["instance"] / database / made["id"]
 
     shared = {"container": "app", "login_password": "secret", "signing_key": KEY}
-    again = ansible_playbook(play(**options, defaults=shared)).succeeded().of("fetch")
+    target = {"retention": {"keep_last": 1}, "format": "custom", "login_user": "app"}  # as for pg_backup
+    again = ansible_playbook(play(**options, defaults=shared, options=target)).succeeded().of("fetch")
     assert not again["changed"]
     assert [item["id"] for item in again["present"]] == [made["id"]]
 

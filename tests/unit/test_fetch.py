@@ -126,6 +126,14 @@ def test_missing_is_whatever_is_verified_and_an_id_is_that_one_set(fleet: Fleet)
     assert fleet.sequences() == [1, 2, 3]
 
 
+def test_a_set_that_lies_twice_on_the_host_is_brought_once(fleet: Fleet) -> None:
+    backup = write_set(fleet.host)
+    shutil.copytree(Path(backup.path).parent, fleet.host / "shop_db" / "kept apart")
+    for changed in (True, False):
+        assert fleet.fetch(backup="missing")["changed"] is changed
+    assert fleet.sequences() == [1]
+
+
 def test_a_copy_is_the_set_to_the_byte_for_its_owner_alone(fleet: Fleet) -> None:
     original = big_set(fleet)
     append_verdict(original, {"level": "restore", "result": "ok"})
