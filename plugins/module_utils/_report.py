@@ -24,7 +24,7 @@ __all__ = ["report"]
 
 _HINT = "Give a report_dir in which the task's user may create files."
 _BAD = ("failed", "stale", "uncovered", "unreachable", "suspicious")
-_SHOWN = 100  # rows that are returned; job events are stored, and report.json has them all
+_SHOWN = 100  # rows and problems that are returned; job events are stored, and report.json has all of them
 
 
 def report(params: Mapping[str, Any], *, check: bool, result: Dict[str, Any]) -> None:
@@ -95,7 +95,7 @@ def _returned(document: Mapping[str, Any]) -> Dict[str, Any]:
     return {
         "changed": False,
         "summary": document["summary"],
-        "problems": document["problems"],
+        "problems": document["problems"][:_SHOWN],
         "rows": without_curve,
         "verdicts": {host: "; ".join(lines[:10]) for host, lines in verdicts.items()},
     }

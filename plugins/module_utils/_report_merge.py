@@ -82,7 +82,8 @@ def merge(
 def _newer(old: Host, new: Host) -> Host:
     return new._replace(
         rpo=old.rpo if new.rpo is None else new.rpo,
-        targets={**old.targets, **new.targets},
+        # The newer ones come last, also where an older one is replaced: two may turn out to be about one database.
+        targets={**{key: old.targets[key] for key in old.targets if key not in new.targets}, **new.targets},
         history=old.history if new.history is None else new.history,
         copies=old.copies if new.copies is None else new.copies,
         found=old.found if new.found is None else new.found,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 __all__ = ["OUTCOMES", "RISKS", "Copy", "Drill", "Found", "Host", "Key", "Point", "Row", "Target", "epoch"]
 
@@ -23,7 +23,9 @@ Key = Tuple[str, str]
 
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T([01]\d|2[0-3]):([0-5]\d):([0-5]\d)Z")
 _EPOCH = date(1970, 1, 1).toordinal()
-_days: Dict[str, int] = {}  # a year has few days, and reading dates is what a long history would spend its time on
+# A year has few days, and a day few seconds: reading dates is what a long history would spend its time on.
+_days: Dict[str, int] = {}
+_clock: Dict[str, int] = {}
 
 
 class Drill(NamedTuple):
@@ -119,12 +121,15 @@ class Row(NamedTuple):
     drill: Optional[Drill]
 
 
-def epoch(text: object) -> int:
+def epoch(text: Any) -> int:
     """``2026-11-21T23:15:00Z`` in seconds since 1970. Raises ValueError."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    try:
+        return _days[text[:10]] + _clock[text[10:]]
+    except (KeyError, TypeError):  # not seen before, or no text at all
+        found = _TIME.fullmatch(text) if isinstance(text, str) else None
     if not found:
         raise ValueError("{0} is not a time such as 2026-11-21T23:15:00Z".format(repr(text)[:60]))
     day, hours, minutes, seconds = found.groups()
-    if day not in _days:
-        _days[day] = (date(int(day[:4]), int(day[5:7]), int(day[8:])).toordinal() - _EPOCH) * 86400
-    return _days[day] + int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    _days[day] = (date(int(day[:4]), int(day[5:7]), int(day[8:])).toordinal() - _EPOCH) * 86400
+    _clock[text[10:]] = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
+    return _days[day] + _clock[text[10:]]

@@ -119,7 +119,7 @@ verdicts:
   sample:
     db7: "shop_db/shop: failed, CONNECTION_FAILED: the server refused the connection"
 problems:
-  description: What could not be understood, with C(source) and C(msg).
+  description: What could not be understood, with C(source) and C(msg), at most 100.
   returned: always
   type: list
   elements: dict
@@ -182,8 +182,9 @@ def main() -> None:
     try:
         with interruptible():
             report(dict(module.params, fragments=fragments), check=module.check_mode, result=result)
-        for problem in result["problems"]:
-            run.log.add_warning("{source}: {msg}".format(**problem))
+        if result["problems"]:
+            run.log.add_warning("{0} problems in what was reported; the first, in {source}: {msg}".format(
+                result["summary"]["problems"], **result["problems"][0]))
     except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))
     module.exit_json(**success(module, run, result))

@@ -220,6 +220,15 @@ def test_outcomes_of_two_jobs_for_one_host_stand_side_by_side() -> None:
     assert {(row.database, row.outcome) for row in rows_of(one, two)} == {("crm", "failed"), ("shop", "ok")}
 
 
+def test_a_newer_failure_is_not_hidden_by_an_older_success_under_a_better_name() -> None:
+    early = {**FAILED, "instance": None}
+    fine = {"instance": "app", "database": "shop", "outcome": "ok"}
+    told = [fragment(host("db1", targets=[target], backups=[made(ago(hours=1))]), generated=format_time(ago(days=3 - number)))
+            for number, target in enumerate([early, fine, early])]
+    assert [row.outcome for row in rows_of(*told)] == ["failed"]
+    assert [row.outcome for row in rows_of(*told[:2])] == ["ok"]
+
+
 def test_a_host_that_nobody_reported_is_in_the_report() -> None:
     rows = rows_of(fragment(host("db1", backups=[], servers=[])), expected=("db1", "db2"))
     assert [(row.host, row.outcome, row.risk, row.msg) for row in rows] == [("db2", "unreachable", "unknown", "no run has reported this host")]

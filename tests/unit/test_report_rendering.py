@@ -40,6 +40,7 @@ VOID = {"meta", "link", "input", "path", "rect", "use", "circle"}
 HOSTILE = [
     "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "a&b;&lt;", "'\"`{}", "back\\slash\n# TYPE x gauge\nx 1", "\x1b[31m\x00\r",
     "\u202egpj.exe", "größe/..", "\udc80\udcff", "x" * 5000, "{headline}", "%s{0}", "]]>-->",
+    "a\\nb", "at the end\\",
 ]
 
 
