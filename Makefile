@@ -18,6 +18,8 @@ CODE := $(HERE)/plugins $(HERE)/tests
 PYTHONS := 3.13 3.12 3.11
 # One test process a processor; PYTEST_ARGS="-n0 -k name" for one test at a time.
 PYTEST_ARGS ?=
+# Such as "--scale 30 --times 1".
+BENCHMARK_ARGS ?=
 PYTEST := $(BIN)/python -m pytest -n auto
 
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
@@ -58,6 +60,10 @@ integration: $(READY) ## The tests on real servers; those in containers need an 
 fidelity: $(READY) ## Every format on PostgreSQL 15 to 18, and upgrades: what came back, as a table (needs an engine)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --requirement tests/fidelity/requirements.txt
 	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.fidelity
+
+.PHONY: benchmark
+benchmark: $(READY) ## Our backup and restore beside the raw commands, as ratios of one run (needs an engine)
+	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.benchmarks.run $(BENCHMARK_ARGS)
 
 .PHONY: image
 image: $(READY) ## Find, pull or build the PostgreSQL image of the container tests
