@@ -12,7 +12,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import CODE
 from ansible_collections.pgfleet.backup.plugins.module_utils._fleet_targets import item_of
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import parse_time
 
-__all__ = ["fleet_outcomes"]
+__all__ = ["fleet_outcomes", "results_of"]
 
 # From the worst on; the first four make the run a failed one.
 _OUTCOMES = ("unreachable", "failed", "uncovered", "stale", "suspicious", "planned", "fresh", "ok")
@@ -36,8 +36,8 @@ def fleet_outcomes(
     a result that says what was made counts as a success. ``ignore`` are databases that nobody needs to back up.
     Raises ``INVALID_DB_CONFIG`` for an ``rpo`` that is no duration.
     """
-    results = _results(run)
-    rows = [row for earlier in before for result in _results(earlier) for row in _broken(result)]
+    results = results_of(run)
+    rows = [row for earlier in before for result in results_of(earlier) for row in _broken(result)]
     for result in results:
         limit = read_age(item_of(result).get("rpo") or rpo or _DEFAULT_RPO, where="rpo")
         rows += _rows(result, limit or timedelta.max, now or datetime.now(timezone.utc))
@@ -49,7 +49,7 @@ def fleet_outcomes(
     return {"rows": rows, "lines": [_line(row) for row in rows], "bad": bad}
 
 
-def _results(registered: Any) -> List[Mapping[str, Any]]:
+def results_of(registered: Any) -> List[Mapping[str, Any]]:
     """Each item's result of a task, or the task's own where it has not come to its loop."""
     if not isinstance(registered, Mapping):
         return []

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ Run = Callable[..., CliResult]
 
 SAY = "pgfleet.backup.fleet_backup : Say what came of every database"
 BACK_UP = "pgfleet.backup.fleet_backup : Back up"
+VERDICT = "pgfleet.backup.fleet_backup : Say what the report says of the host"
 RESTORE = "pgfleet.backup.fleet_backup : Restore each"
 # Nothing listens there, so that ssh is refused at once.
 DOWN = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
@@ -42,6 +44,7 @@ def host(local: Local, tmp_path: Path, others: list[str]) -> Callable[..., dict[
         reach = {
             "login_unix_socket": str(local.server.socket_dir), "login_port": str(local.server.port),
             "login_user": local.server.user,
+            "docker_host": "unix:///nonexistent",  # other tests' containers are no servers of these hosts
         }
         return {
             "fleet_backup_targets": list(targets), "fleet_backup_options": reach,
@@ -139,3 +142,54 @@ def test_a_name_that_no_module_knows_is_refused_and_not_passed_over(
     assert done.rc == 2
     assert "databse" in rows(done, "h")[0]
     assert not local.backup_dir.exists()
+
+
+def test_the_fleet_is_reported_whatever_happened_and_copies_are_brought_home(
+    ansible_playbook: Run, local: Local, host: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    one, two = (local.create(name) for name in ("told_one", "told_two"))
+    report = tmp_path / "report"
+    everything = {
+        "fleet_backup_report_dir": str(report), "fleet_backup_collect": "controller",
+        "fleet_backup_collect_dir": str(tmp_path / "home"), "fleet_backup_ignore": ["postgres"],
+    }
+    hosts = {
+        "down": {**host("down", {"database": one}), **DOWN},
+        "good": host("good", {"all_databases": True}),
+        "part": host("part", {"database": one}),
+    }
+    done = ansible_playbook("pgfleet.backup.fleet", hosts=hosts, env={"PATH": local.server.path()}, extra_vars=everything)
+    assert done.rc == 2
+    said = {item.host: item.status for item in done.tasks if item.task == VERDICT}
+    assert said == {"down": "failed", "good": "ok", "part": "failed"}, done.output
+    document = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    rows = {(row["host"], row["database"]): row for row in document["rows"]}
+    assert rows["good", one]["safe"]
+    assert rows["good", two]["safe"]
+    assert rows["part", one]["risk"] == "safe"
+    assert rows["part", two]["outcome"] == "uncovered"
+    assert {row["outcome"] for (name, _database), row in rows.items() if name == "down"} == {"unreachable"}
+    assert len(list(tmp_path.glob(f"home/good/*/{two}/*/manifest.json"))) == 1
+    # Alone it backs up nothing, and tells the same of the backups that there are.
+    (report / "report.json").unlink()
+    alone = ansible_playbook("pgfleet.backup.report", hosts={"good": hosts["good"]}, extra_vars=everything).succeeded()
+    assert alone.of(VERDICT)["msg"] == "nothing to do"
+    again = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert {row["database"] for row in again["rows"]} >= {one, two}
+
+
+def test_every_server_that_a_host_has_is_found_and_kept_apart(
+    ansible_playbook: Run, postgres_container: Callable[..., Any], narrow_engine: Callable[[str], str],
+    unique_name: Callable[[str], str], tmp_path: Path,
+) -> None:
+    label = unique_name("fleet")
+    shop, blog = (postgres_container(database=name, labels={label: ""}) for name in ("shop", "blog"))
+    done = ansible_playbook("pgfleet.backup.fleet", extra_vars={
+        "fleet_backup_discover": True, "fleet_backup_dir": str(tmp_path / "backups"),
+        "fleet_backup_options": {"docker_host": narrow_engine(label), "persist_credentials": True},
+    }).succeeded()
+    assert {("ok", "shop"), ("ok", "blog")} <= set(outcomes(done, "localhost"))
+    for container, database in ((shop, "shop"), (blog, "blog")):
+        assert len(list(tmp_path.glob(f"backups/{container.name}/{database}/*/manifest.json"))) == 1
+        kept = (tmp_path / "state" / f"{container.name}.env").read_text(encoding="utf-8")
+        assert f"POSTGRES_CONTAINER={container.name}" in kept
