@@ -54,7 +54,10 @@ def missing_for_ssh() -> str:
     if os.geteuid() != 0:
         return "root"
     programs = (SSHD, "ssh", "sudo", "unshare", "openssl")
-    return ", ".join(name for name in programs if not shutil.which(name))
+    missing = ", ".join(name for name in programs if not shutil.which(name))
+    if not missing and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        return "the right to make mount namespaces"
+    return missing
 
 
 class SshHost:
