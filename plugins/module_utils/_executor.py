@@ -156,4 +156,3 @@ class PgExecutor(ToolRunner):
             )
         except BackupError as error:
             self.log.add("sessions of {0} could not be ended: {1}".format(self.application_name, error))
-

@@ -167,4 +167,3 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
         "rows": sum(fingerprint.tables.values()),
         "sequences": len(fingerprint.sequences),
     }
-

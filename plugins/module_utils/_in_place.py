@@ -10,6 +10,7 @@ before that leaves the database as it was.
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Iterator, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump
@@ -47,8 +48,9 @@ def fill_in_place(
     sent = _Sent()
     result = None
     try:
-        with archive(executor, dump, scope) as (more, source), \
-                executor.stream("pg_restore", args + more, source=source) as script:
+        with ExitStack() as stack:
+            more, source = stack.enter_context(archive(executor, dump, scope))
+            script = stack.enter_context(executor.stream("pg_restore", args + more, source=source))
             statements = adapted(
                 complete(script), server_version_num=session.context.server_version_num,
                 lock_seconds=lock_wait_timeout or _LOCK_SECONDS, attached=scope.attached,

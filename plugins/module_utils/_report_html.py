@@ -257,4 +257,3 @@ def _count(number: int) -> str:
 
 def _many(number: int, name: str) -> str:
     return "{0} {1}{2}".format(_count(number), name, "" if number == 1 else "s")
-

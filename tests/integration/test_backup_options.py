@@ -255,3 +255,16 @@ def test_check_and_diff_mode_change_nothing_at_all(local: Local, database: str, 
     assert tree(local.backup_dir.parent) == files
     if exists:
         assert not local.backup(database=database, check=True, max_age="1h").changed
+
+
+def test_the_host_s_zstd_stands_in_for_a_client_s(local: Local) -> None:
+    """The wheel's pg_dump and pg_restore know no zstd: the host packs the large files, and unpacks them again."""
+    database = local.create("packed", "CREATE TABLE wide AS SELECT n, md5(n::text) AS body FROM generate_series(1, 20000) n")
+    backup = local.back_up(database, compression="zstd:3")
+    assert backup["compression"] == "zstd:3"
+    assert [file["path"] for file in backup["files"] if file["path"].endswith(".dat.zst")]
+    assert "zstd -dq" in (Path(backup["path"]) / "RESTORE.md").read_text()
+    local.server.sql(database, "DELETE FROM wide")
+    restored = local.restore(database=database, confirm=database, keep_previous=0).succeeded()
+    assert restored["restore"]["verification"]["rows"] == 20000
+    assert local.server.sql(database, "SELECT count(*), min(n), max(n) FROM wide") == ["20000|1|20000"]

@@ -241,13 +241,21 @@ def test_an_unknown_compression(local: Local, database: str, compression: str) -
     _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression, hint="gzip")
 
 
-@pytest.mark.parametrize(("compression", "format_"), [("zstd:3", "directory"), ("lz4", "plain"), ("zstd", "tar")])
+@pytest.mark.parametrize(("compression", "format_"), [
+    ("zstd:3", "custom"), ("lz4", "directory"), ("lz4", "plain"), ("zstd", "tar"),
+])
 def test_a_compression_that_this_client_was_built_without(
     local: Local, database: str, compression: str, format_: str
 ) -> None:
     with nothing_touched(local):
         done = local.backup(database=database, compression=compression, format=format_)
     _refused(done, "UNSUPPORTED_BY_CLIENT", naming=compression.split(":", maxsplit=1)[0], hint="Use")
+
+
+def test_a_compression_that_neither_the_client_nor_the_host_has(local: Local, database: str) -> None:
+    with nothing_touched(local):
+        done = local.backup(database=database, compression="zstd:3", env={"PATH": str(local.server.bin_dir)})
+    _refused(done, "UNSUPPORTED_BY_CLIENT", naming="zstd", hint="Use")
 
 
 def test_an_unknown_format(local: Local, database: str) -> None:

@@ -108,9 +108,18 @@ MUTATIONS = [
     ('column rights.granted."b B"', 'REVOKE UPDATE ("b B") ON rights.granted FROM "Fidelity ""the"" Röle"'),
     ("relation rights.closed", "GRANT SELECT ON rights.closed TO postgres"),
     ("routine rights.run()", "GRANT EXECUTE ON FUNCTION rights.run() TO PUBLIC"),
-    ("privileges of the system and of extensions function pg_catalog.pg_sleep", "GRANT EXECUTE ON FUNCTION pg_sleep(double precision) TO PUBLIC"),
-    ("privileges of the system and of extensions table column pg_catalog.pg_authid.rolpassword", "REVOKE SELECT (rolpassword) ON pg_authid FROM fidelity_reader"),
-    ("privileges of the system and of extensions function public.citext_cmp", "GRANT EXECUTE ON FUNCTION public.citext_cmp(public.citext, public.citext) TO PUBLIC"),
+    (
+        "privileges of the system and of extensions function pg_catalog.pg_sleep",
+        "GRANT EXECUTE ON FUNCTION pg_sleep(double precision) TO PUBLIC",
+    ),
+    (
+        "privileges of the system and of extensions table column pg_catalog.pg_authid.rolpassword",
+        "REVOKE SELECT (rolpassword) ON pg_authid FROM fidelity_reader",
+    ),
+    (
+        "privileges of the system and of extensions function public.citext_cmp",
+        "GRANT EXECUTE ON FUNCTION public.citext_cmp(public.citext, public.citext) TO PUBLIC",
+    ),
     ("schema closed", "GRANT USAGE ON SCHEMA closed TO postgres"),
     ("default privileges", "ALTER DEFAULT PRIVILEGES FOR ROLE fidelity_owner REVOKE CREATE ON SCHEMAS FROM fidelity_group"),
     # Search, foreign data, replication.

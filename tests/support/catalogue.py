@@ -171,7 +171,8 @@ QUERIES: dict[str, str] = {
         WHERE {_OURS} AND {_no_extension("pg_ts_dict", "d.oid")}
         UNION ALL SELECT concat('template ', {_full_name("n.nspname", "t.tmplname")}), concat_ws(' ', t.tmplinit, t.tmpllexize)
         FROM pg_ts_template t JOIN pg_namespace n ON n.oid = t.tmplnamespace WHERE {_OURS} AND {_no_extension("pg_ts_template", "t.oid")}
-        UNION ALL SELECT concat('parser ', {_full_name("n.nspname", "p.prsname")}), concat_ws(' ', p.prsstart, p.prstoken, p.prsend, p.prsheadline, p.prslextype)
+        UNION ALL SELECT concat('parser ', {_full_name("n.nspname", "p.prsname")}), concat_ws(' ', p.prsstart, p.prstoken, p.prsend,
+            p.prsheadline, p.prslextype)
         FROM pg_ts_parser p JOIN pg_namespace n ON n.oid = p.prsnamespace WHERE {_OURS} AND {_no_extension("pg_ts_parser", "p.oid")}""",
     "foreign server": f"""
         SELECT srvname::text, concat_ws(' ', srvowner::regrole, srvtype, srvversion, {_sorted("srvoptions")}, {_acl("srvacl", "S", "srvowner")},
@@ -222,7 +223,8 @@ QUERIES: dict[str, str] = {
     "security label": "SELECT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels WHERE objtype <> 'database'",
     "database": f"""
         SELECT 'properties', concat_ws(' ', d.datdba::regrole, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
-            coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'), coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), to_jsonb(d) ->> 'daticurules',
+            coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+            coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), to_jsonb(d) ->> 'daticurules',
             'limit', d.datconnlimit, 'connections', d.datallowconn, 'template', d.datistemplate,
             (SELECT spcname FROM pg_tablespace WHERE oid = d.dattablespace), {_acl("d.datacl", "d", "d.datdba")}, 'comment',
             shobj_description(d.oid, 'pg_database')) FROM pg_database d WHERE d.datname = current_database()

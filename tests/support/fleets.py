@@ -93,7 +93,10 @@ def troubled() -> dict[str, Any]:
     """Every way in which a fleet can be in trouble, beside what is fine."""
     shop, crm, wiki = history("shop"), history("crm", size=5.2 * _GIB, hours_ago=2), history("wiki", hours_ago=71)
     auth, mail, books = history("auth", hours_ago=5), history("mail", size=9 * _GIB, hours_ago=4), history("ledger")
-    books[-1]["drill"] = {"at": format_time(ago(hours=1)), "result": "failed", "seconds": 20, "message": "VERIFY_FAILED: public.entry has 41 rows instead of 42"}
+    books[-1]["drill"] = {
+        "at": format_time(ago(hours=1)), "result": "failed", "seconds": 20,
+        "message": "VERIFY_FAILED: public.entry has 41 rows instead of 42",
+    }
     books[-1]["verified"] = False
     photos = history("photos", size=48 * _GIB, hours_ago=6)
     return fragment(
