@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import identify, scan
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import decoded
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
@@ -135,9 +136,14 @@ def test_every_cut_and_every_flipped_byte_that_the_format_can_tell(
         assert refusal(executor, dump) in ("VERIFY_FAILED", "INVALID_BACKUP_FORMAT"), place
     for place in places if packed != "none" else []:
         dump.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1:])
-        assert refusal(executor, dump) in ("VERIFY_FAILED", "INVALID_BACKUP_FORMAT"), place
+        # In a run of equal bytes, lz4 may point to others of them: then nothing is damaged.
+        assert refusal(executor, dump) in ("VERIFY_FAILED", "INVALID_BACKUP_FORMAT") or clear(dump) == dumps[0][form], place
     dump.write_bytes(whole)
     assert refusal(executor, dump) is None
+
+
+def clear(dump: Path) -> bytes:
+    return b"".join(decoded(str(dump)))
 
 
 def refusal(executor: PgExecutor, dump: Path) -> str | None:
