@@ -64,7 +64,7 @@ def scan_members(folder: str, toc: Toc) -> Tuple[Dict[str, int], Dict[str, Dict[
         + [(member_of(folder, name), None) for name in objects],
         key=lambda item: -os.path.getsize(item[0].path),
     )
-    scanners = each(work, _read, threads=processors())
+    scanners = each(work, lambda item, stop: _read(*item, toc.encoding, stop), threads=processors())
     rows: Dict[str, int] = {}
     for scanner in scanners:
         for table, count in scanner.tables.items():
@@ -77,14 +77,13 @@ def scan_members(folder: str, toc: Toc) -> Tuple[Dict[str, int], Dict[str, Dict[
     return rows, values.sequences, len(objects)
 
 
-def _read(work: Tuple[Member, Optional[TocEntry]], stop: threading.Event) -> CopyScanner:
-    member, entry = work
+def _read(member: Member, entry: Optional[TocEntry], encoding: str, stop: threading.Event) -> CopyScanner:
     chunks = until(stop, decoded_as(member.path, member.compression))
     if entry is None or not entry.copy_statement:  # a large object has no end mark but that of its compression
         for _chunk in chunks:
             pass
         return CopyScanner(())
-    scanner = CopyScanner([entry.copy_statement])
+    scanner = CopyScanner([entry.copy_statement], encoding)
     scanner.feed(entry.copy_statement.strip() + b"\n")
     for chunk in chunks:
         scanner.feed(chunk)
