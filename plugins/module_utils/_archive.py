@@ -159,7 +159,8 @@ def _scan_folder(executor: PgExecutor, dump: Dump) -> Fingerprint:
     """By this host itself; where it lacks a program to decompress with, by what pg_restore makes of it."""
     toc = _require_toc(dump)
     try:
-        return Fingerprint(*scan_members(dump.path, toc), toc.counts())
+        return Fingerprint(
+            *scan_members(dump.path, toc, lambda chunks: executor.in_time("reading the archive", chunks)), toc.counts())
     except BackupError as error:
         if error.code != "UNSUPPORTED_BY_CLIENT":
             raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import Toc, TocEntry
@@ -48,8 +48,12 @@ def member_of(folder: str, name: str) -> Member:
     raise BackupError("VERIFY_FAILED", "the archive lacks {0}".format(name))
 
 
-def scan_members(folder: str, toc: Toc) -> Tuple[Dict[str, int], Dict[str, Dict[str, object]], int]:
+def scan_members(
+    folder: str, toc: Toc, watch: Callable[[Iterator[bytes]], Iterator[bytes]] = iter
+) -> Tuple[Dict[str, int], Dict[str, Dict[str, object]], int]:
     """Read every file of the archive that holds data: rows per table, sequences, and the number of large objects.
+
+    All that is read passes ``watch``, which may put an end to it.
 
     Raises ``VERIFY_FAILED`` for what is missing, cut off or damaged, and ``UNSUPPORTED_BY_CLIENT`` where this host
     cannot decode a file.
@@ -64,7 +68,12 @@ def scan_members(folder: str, toc: Toc) -> Tuple[Dict[str, int], Dict[str, Dict[
         + [(member_of(folder, name), None) for name in objects],
         key=lambda item: -os.path.getsize(item[0].path),
     )
-    scanners = each(work, lambda item, stop: _read(*item, toc.encoding, stop), threads=processors())
+
+    def read(item: Tuple[Member, Optional[TocEntry]], stop: threading.Event) -> CopyScanner:
+        member, entry = item
+        return _read(watch(until(stop, decoded_as(member.path, member.compression))), entry, toc.encoding)
+
+    scanners = each(work, read, threads=processors())
     rows: Dict[str, int] = {}
     for scanner in scanners:
         for table, count in scanner.tables.items():
@@ -77,8 +86,7 @@ def scan_members(folder: str, toc: Toc) -> Tuple[Dict[str, int], Dict[str, Dict[
     return rows, values.sequences, len(objects)
 
 
-def _read(member: Member, entry: Optional[TocEntry], encoding: str, stop: threading.Event) -> CopyScanner:
-    chunks = until(stop, decoded_as(member.path, member.compression))
+def _read(chunks: Iterator[bytes], entry: Optional[TocEntry], encoding: str) -> CopyScanner:
     if entry is None or not entry.copy_statement:  # a large object has no end mark but that of its compression
         for _chunk in chunks:
             pass

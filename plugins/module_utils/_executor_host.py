@@ -132,7 +132,7 @@ class HostPGExecutor(PgExecutor):
             def lay_clear(file: Outgoing, stop: threading.Event) -> None:
                 place = os.path.join(folder, file.name)
                 with storage_errors(place):
-                    write_chunks(place, until(stop, file.chunks()))
+                    write_chunks(place, self.in_time("decompressing the backup", until(stop, file.chunks())))
 
             each(outgoing(path, unpack=unpack), lay_clear, threads=processors())
             yield folder
@@ -147,7 +147,8 @@ class HostPGExecutor(PgExecutor):
             yield folder
 
             def take(file: Outgoing, stop: threading.Event) -> None:
-                take_file(file.name, os.path.getsize(file.path), until(stop, file.chunks()))
+                chunks = self.in_time("compressing the dump", until(stop, file.chunks()))
+                take_file(file.name, os.path.getsize(file.path), chunks)
                 os.unlink(file.path)  # so that there need not be room for both
 
             each(outgoing(folder), take, threads=processors())

@@ -86,25 +86,23 @@ class Staging:
         self._count += 1
         return "{0}-{1}".format(kind, self._count)
 
-    @staticmethod
-    def _put_folder(wall: ContainerFolder, name: str, path: str, unpack: AbstractSet[str]) -> None:
+    def _put_folder(self, wall: ContainerFolder, name: str, path: str, unpack: AbstractSet[str]) -> None:
         folder = wall.make_inner(name)
 
         def put(file: Outgoing, stop: threading.Event) -> None:
-            folder.write(file.name, until(stop, file.chunks()))
+            folder.write(file.name, self._executor.in_time("bringing the backup in", until(stop, file.chunks())))
 
         try:
             each(outgoing(path, unpack=unpack), put, threads=processors())
         finally:
             folder.close()
 
-    @staticmethod
-    def _collect_through_wall(wall: ContainerFolder, name: str, receive: Receive) -> None:
+    def _collect_through_wall(self, wall: ContainerFolder, name: str, receive: Receive) -> None:
         folder = wall.inner(name)
 
         def take(found: Tuple[str, int], stop: threading.Event) -> None:
             inner, size = found
-            receive(inner, size, until(stop, folder.read(inner)))
+            receive(inner, size, self._executor.in_time("bringing the dump out", until(stop, folder.read(inner))))
             folder.remove(inner)  # so that the container needs no room for it any more
 
         try:

@@ -238,6 +238,16 @@ class ToolRunner(ABC):
         finally:
             self.deadline = before
 
+    def in_time(self, work: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """``chunks``, for work on the tools' files that is bounded as the tools are; ``work`` names it when it is not.
+
+        Raises ``BACKUP_TIMEOUT`` or ``RESTORE_TIMEOUT``.
+        """
+        for chunk in chunks:
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                raise self._timed_out(work)
+            yield chunk
+
     # Inside.
 
     def _begin(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
