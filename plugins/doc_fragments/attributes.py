@@ -49,7 +49,4 @@ attributes:
   diff_mode:
     support: none
     description: What it writes is made to be looked at, not to be compared.
-  action_group:
-    support: none
-    description: It reaches no server, so the group's defaults mean nothing to it.
 """
