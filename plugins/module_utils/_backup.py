@@ -22,6 +22,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import 
     sweep_partials,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner, next_sequence, sets_in
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._compression import require_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
@@ -72,6 +73,7 @@ def back_up(
         params, env, run=run, database=options.database, maintenance=options.all_databases
     )
     result["context"] = session.describe()
+    check_patched(session.executor.client, options.tools, required=options.require_patched_client, log=run.log)
     instance = instance_name(session.context, options.instance)
     check_owner(options.backup_dir, instance, machine_id())
     require_compression(session.executor, options.format, options.compression)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import processors
@@ -48,6 +48,7 @@ class BackupOptions(NamedTuple):
     lock_wait_timeout: int
     max_concurrent: int
     persist_credentials: bool
+    require_patched_client: bool
     signing_key: Optional[SigningKey]
     safety: bool
 
@@ -57,6 +58,14 @@ class BackupOptions(NamedTuple):
         if self.safety:
             return "safety"
         return "full" if self.filters == DumpFilters() else "filtered"
+
+    @property
+    def tools(self) -> List[str]:
+        """The tools that meet what the server sends, or what was made of it."""
+        proof = {"none": [], "checksum": [], "archive": ["pg_restore"], "restore": ["pg_restore"]}[self.verify]
+        if self.format == "plain":  # read back without a tool
+            proof = ["psql"] if self.verify == "restore" else []
+        return ["pg_dump", *proof]
 
 
 def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
@@ -91,6 +100,7 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         max_concurrent=read_count(params, "max_concurrent"),
         persist_credentials=bool(params.get("persist_credentials")),
+        require_patched_client=bool(params.get("require_patched_client")),
         signing_key=read_signing_key(params),
         safety=bool(params.get("safety")),
     )

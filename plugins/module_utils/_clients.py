@@ -8,11 +8,13 @@ import glob
 import os
 import re
 from dataclasses import dataclass
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, Collection, List, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
+from ansible_collections.pgfleet.backup.plugins.module_utils._log import RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._security_floors import fixed_release, open_flaws
 
-__all__ = ["Client", "choose_client", "client_folders", "find_clients", "parse_version"]
+__all__ = ["Client", "check_patched", "choose_client", "client_folders", "find_clients", "parse_version"]
 
 # Debian and Ubuntu, and the PostgreSQL project's RPMs, keep every major version in a folder of its own.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
@@ -99,3 +101,27 @@ def choose_client(clients: Sequence[Client], *, server_major: int, at_least: int
     # Of one major version the newest minor: it has the fixes.
     nearest = min(client.major for client in fitting)
     return max((client for client in fitting if client.major == nearest), key=lambda client: client.numbers)
+
+
+def check_patched(client: Client, tools: Collection[str], *, required: bool, log: RunLog) -> None:
+    """Warn of security fixes that ``client`` lacks for ``tools``, all in one line; ``required`` makes it a failure.
+
+    Raises ``CLIENT_UNPATCHED``.
+    """
+    flaws = open_flaws(client.numbers, tools)
+    if not flaws:
+        return
+    release = fixed_release(flaws, client.major)
+    error = BackupError(
+        "CLIENT_UNPATCHED",
+        "the PostgreSQL client {0} in {1} lacks security fixes: {2}; {3}".format(
+            client.version, client.folder or "the container",
+            "; ".join("{0}, {1}".format(flaw.cve, flaw.what) for flaw in flaws),
+            "fixed in {0}".format(release) if release else "no release of {0} has the fix".format(client.major),
+        ),
+        hint="Update the PostgreSQL client, which in a container is that of its image, to {0}.".format(
+            "{0} or newer".format(release) if release else "a major version that is still maintained"),
+    )
+    if required:
+        raise error
+    log.add_warning(error.msg)

@@ -14,6 +14,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fin
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up_database
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill_container import (
     check_away,
@@ -106,6 +107,10 @@ def restore(
         if elsewhere:
             door = EngineDoor(str(params.get("docker_host") or ""), env)
             session = stack.enter_context(drill_container(session, source, door=door, run=run))
+            check_patched(
+                session.executor.client, options.tools(source.dump.format), required=options.require_patched_client,
+                log=run.log,
+            )
             options = options._replace(**create_roles(session, source))
         stack.enter_context(session.executor.time_limit(options.timeout))
         fingerprint = source.validate(session.executor)

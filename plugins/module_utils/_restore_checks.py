@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils import (
     _checks_server,
     _checks_target,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import (
     BLOCKER,
@@ -112,7 +113,11 @@ _CHECKS: Tuple[Callable[[Case], Iterator[Finding]], ...] = (
 
 def _client(session: Session, case: Case) -> Iterator[Finding]:
     try:
-        session.executor.require_client(case.source.client_major)
+        client = session.executor.require_client(case.source.client_major)
+        check_patched(
+            client, case.options.tools(case.source.dump.format), required=case.options.require_patched_client,
+            log=session.executor.log,
+        )
     except BackupError as error:
         yield blocked_by(error, "client")
 

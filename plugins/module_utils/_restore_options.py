@@ -44,11 +44,20 @@ class RestoreOptions(NamedTuple):
     timeout: int
     lock_timeout: int
     lock_wait_timeout: int
+    require_patched_client: bool
     signing_key: Optional[SigningKey]
 
     @property
     def partial(self) -> bool:
         return bool(self.schemas or self.tables)
+
+    def tools(self, dump_format: str) -> List[str]:
+        """The tools that meet what is in a dump of that format, or what a safety backup dumps."""
+        if dump_format == "plain":
+            return ["psql"]
+        if self.strategy != "in_place":
+            return ["pg_restore"]
+        return ["pg_restore", "psql", *(["pg_dump"] if self.safety_backup else [])]
 
     def switches(self) -> List[str]:
         """The switches of pg_restore that do not depend on where and how it restores."""
@@ -82,6 +91,7 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         timeout=read_count(params, "timeout"),
         lock_timeout=read_count(params, "lock_timeout"),
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
+        require_patched_client=bool(params.get("require_patched_client")),
         signing_key=read_signing_key(params),
     )
     if options.backup == PREVIOUS and options.strategy != "swap":

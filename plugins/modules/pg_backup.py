@@ -148,6 +148,12 @@ options:
     description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
     type: int
     default: 0
+  require_patched_client:
+    description:
+      - Fail with C(CLIENT_UNPATCHED), before anything is dumped, when the PostgreSQL client lacks security fixes that
+        matter for it. Otherwise a warning names the CVE and the release that has the fix.
+    type: bool
+    default: false
   signing_key:
     description:
       - A secret of at least 16 characters that signs each set by HMAC-SHA256, the checksums of all its files and its
@@ -316,6 +322,7 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         max_concurrent={"type": "int", "default": 0},
+        require_patched_client={"type": "bool", "default": False},
         signing_key={"type": "str", "no_log": True},
     )
     run = new_run("BACKUP_FAILED", module.no_log_values)

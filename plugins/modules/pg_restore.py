@@ -124,6 +124,12 @@ options:
         well.
     type: int
     default: 60
+  require_patched_client:
+    description:
+      - Fail with C(CLIENT_UNPATCHED), before anything is restored, when the PostgreSQL client lacks security fixes that
+        matter for it. Otherwise a warning names the CVE and the release that has the fix.
+    type: bool
+    default: false
   signing_key:
     description:
       - The key that M(pgfleet.backup.pg_backup) must have signed the backup with.
@@ -315,6 +321,7 @@ def main() -> None:
         timeout={"type": "int", "default": 0},
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
+        require_patched_client={"type": "bool", "default": False},
         signing_key={"type": "str", "no_log": True},
     )
     run = new_run("RESTORE_FAILED", module.no_log_values)
