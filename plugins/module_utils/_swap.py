@@ -37,10 +37,10 @@ ALTER DATABASE {kept} WITH ALLOW_CONNECTIONS false;
 {finish}
 COMMIT;
 """
-# Nobody is turned away but while session A is in its transaction, even if we are killed: it ends by itself when A is
-# gone or the name has moved on, or after a minute. A is the session of our run that is not idle; another one only
-# stays. The target is told by its oid: the sessions of the new one are never touched. A session that we may not end is
-# left; the rename then fails and says so.
+# Nobody is turned away but while session A is in its transaction, even if we are killed: it ends by itself when the
+# name has moved on, which may be before it started, or A is gone, or after a minute. A is the session of our run that
+# is not idle; another one only stays. The target is told by its oid: the sessions of the new one are never touched. A
+# session that we may not end is left; the rename then fails and says so.
 _CLEAR_THE_WAY = """
 DO {tag}
 DECLARE
@@ -48,6 +48,7 @@ DECLARE
   seen boolean := false;
 BEGIN
   FOR attempt IN 1..1200 LOOP
+    EXIT WHEN NOT EXISTS (SELECT FROM pg_database WHERE oid = {oid} AND datname = {name});
     PERFORM pg_stat_clear_snapshot();
     IF NOT EXISTS (
       SELECT FROM pg_stat_activity WHERE application_name = {us} AND pid <> pg_backend_pid() AND state <> 'idle'
@@ -57,7 +58,6 @@ BEGIN
       CONTINUE;
     END IF;
     seen := true;
-    EXIT WHEN NOT EXISTS (SELECT FROM pg_database WHERE oid = {oid} AND datname = {name});
     FOR session_pid IN
       SELECT pid FROM pg_stat_activity
       WHERE datid = {oid} AND coalesce(backend_type, 'client backend') = 'client backend'  -- hidden if it is another's
@@ -144,13 +144,17 @@ def _exchange(
             previous_marker(target), moment, without_marker(state["comment"]) or "").rstrip()),
         finish=finish,
     )
+    clear = _clear_the_way(executor.application_name, target, state["oid"])
+    with executor.beside(clear, database=session.maintenance_db):
+        executor.query(swap, database=session.maintenance_db, timeout=None)
+
+
+def _clear_the_way(application_name: str, target: str, oid: int) -> str:
+    """What session B runs."""
     tag = "$way$"
     while tag in target:
         tag = "$way{0}$".format(len(tag))
-    clear = _CLEAR_THE_WAY.format(
-        oid=int(state["oid"]), name=literal(target), us=literal(executor.application_name), tag=tag)
-    with executor.beside(clear, database=session.maintenance_db):
-        executor.query(swap, database=session.maintenance_db, timeout=None)
+    return _CLEAR_THE_WAY.format(oid=int(oid), name=literal(target), us=literal(application_name), tag=tag)
 
 
 def kept_databases(session: Session, target: str) -> List[str]:

@@ -96,6 +96,7 @@ def test_a_run_that_is_between_two_tools_is_alive(local: Local, database: str) -
     """No tool of it is connected just then; its own session tells."""
     name = database + "__drill_20260101T000000Z"
     first, second = session_of(local), session_of(local)
+    wait_until(lambda: our_sessions(local.server) == [])  # of a test before, which killed
     with new_database(first, name, None, target=database):
         assert len(our_sessions(local.server)) == 1
         sweep_databases(second, database)

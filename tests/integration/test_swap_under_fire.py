@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils._swap import _clear_the_way
 from ansible_collections.pgfleet.backup.tests.support.compare import Snapshot, differences
 from ansible_collections.pgfleet.backup.tests.support.faults import FAULTS, FaultyTools
 from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
@@ -114,6 +115,14 @@ def _judge(scene: Scene, done: ModuleResult, row: str, *, killed: bool) -> str:
     assert [name for name in scene.ours() if "__before_" not in name] == []
     scene.swap_back()
     return "new"
+
+
+def test_the_session_that_clears_the_way_may_come_when_all_is_done(local: Local, database: str) -> None:
+    """It then ends at once, and does not wait for a transaction that it never saw."""
+    (oid,) = local.server.sql("postgres", f"SELECT oid FROM pg_database WHERE datname = '{database}'")
+    local.server.sql("postgres", f"ALTER DATABASE {database} RENAME TO {database}_kept")
+    clear = _clear_the_way("pgfleet/nobody", database, int(oid))
+    local.server.sql("postgres", "SET statement_timeout = '5s';" + clear)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "cut"])
