@@ -37,6 +37,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._settings import (
     is_local_host,
     is_socket,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._settle import (
+    gives_credentials,
+    settle_inside,
+    settle_outside,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._sources import (
     names_a_host,
     read_container,
@@ -53,7 +58,6 @@ __all__ = ["discover"]
 _NOTHING = Settings()
 # When nobody asked for a container, the persisted file may still say which server is meant.
 _NOT_YET_FINAL = ("ENGINE_UNAVAILABLE", "CONTAINER_AMBIGUOUS", "CONTAINER_NOT_RUNNING")
-_DEFAULT_PORT = 5432
 
 
 def discover(request: Request, *, environ: Mapping[str, str], door: EngineDoor) -> DbContext:
@@ -152,7 +156,8 @@ class _Discovery:
         if self.request.mode not in ("", mode):
             raise _Skip("POSTGRES_HOST={0} is {1}, and mode={2} was asked for".format(
                 settings.host, mode, self.request.mode))
-        return self._settle(mode, settings, SOURCE_ENV), "POSTGRES_HOST={0} is {1}".format(settings.host, mode)
+        context = settle_outside(self.request, mode, settings, SOURCE_ENV)
+        return context, "POSTGRES_HOST={0} is {1}".format(settings.host, mode)
 
     def _container(self) -> Tuple[Optional[DbContext], str]:
         required = self._in_container_asked() or self.environment is not _NOTHING
@@ -189,7 +194,8 @@ class _Discovery:
             mode = LOCAL if is_socket(settings.host) else EXTERNAL
             if self.request.mode not in ("", mode):
                 raise _Skip("{0} names {1}, and mode={2} was asked for".format(path, settings.host, self.request.mode))
-            return self._settle(mode, settings, SOURCE_FILE), "{0} names {1}".format(path, settings.host)
+            context = settle_outside(self.request, mode, settings, SOURCE_FILE)
+            return context, "{0} names {1}".format(path, settings.host)
         if self.request.mode == EXTERNAL:
             raise _Skip("{0} names this machine, and mode=external was asked for".format(path))
         if not settings.container:
@@ -213,24 +219,10 @@ class _Discovery:
         both_here = is_local_host(settings.host) and is_local_host(self.typed.host) and not self.request.socket
         if settings.host and settings.host != self.typed.host and not both_here:
             settings = _NOTHING
-        if not _gives_credentials(settings, self.typed):
-            return self._settle(mode, settings, SOURCE_OPTIONS)
+        if not gives_credentials(settings, self.typed):
+            return settle_outside(self.request, mode, settings, SOURCE_OPTIONS)
         self.trace.append(TraceStep("environment", "found", "it fills what the options leave open", 0.0))
-        return self._settle(mode, settings, SOURCE_ENV)
-
-    def _settle(self, mode: str, found: Settings, source: str, *, port: Optional[int] = None) -> DbContext:
-        """The context of a server reached by the host's tools."""
-        settings = self.typed.filled_from(found)
-        host = self.typed.host or found.host
-        socket = self.request.socket or (host if is_socket(host) else "")
-        return self._context(
-            mode,
-            settings,
-            SOURCE_OPTIONS if self.typed.password else source,
-            host="" if socket else host.strip("[]"),
-            socket=socket,
-            port=(self.typed.port if port is None else port) or found.port or _DEFAULT_PORT,
-        )
+        return settle_outside(self.request, mode, settings, SOURCE_ENV)
 
     def _from_container(self, container: ContainerInfo, outer: Settings) -> DbContext:
         """The context that a running container leads to: its own server, another container's, or a remote one."""
@@ -241,7 +233,7 @@ class _Discovery:
             if sibling is None:
                 # A port that this container publishes served to find it; it is not the remote server's.
                 port = 0 if binding_for(container, self.typed.port) else self.typed.port
-                return self._settle(EXTERNAL, inner, SOURCE_CONTAINER, port=port)
+                return settle_outside(self.request, EXTERNAL, inner, SOURCE_CONTAINER, port=port)
             server = require_running(sibling)
             if server.id != container.id:
                 own = read_container(server, self.door)
@@ -256,33 +248,15 @@ class _Discovery:
         settings = self.typed.filled_from(outer).filled_from(inner)
         if not (settings.user and settings.password):
             kept = self._file_about(server)
-            source = SOURCE_FILE if _gives_credentials(kept, settings) else source
+            source = SOURCE_FILE if gives_credentials(kept, settings) else source
             settings = settings.filled_from(kept)
-        return self._context(
-            IN_CONTAINER,
-            settings,
-            SOURCE_OPTIONS if self.typed.password else source,
-            socket=self.request.socket or (inner.host if is_socket(inner.host) else ""),
-            port=self._inner_port(server, inner, outer),
-            container=server,
-        )
-
-    def _context(self, mode: str, settings: Settings, source: str, *, host: str = "", socket: str = "", port: int,
-                 container: Optional[ContainerInfo] = None) -> DbContext:
-        user = settings.user or "postgres"
-        return DbContext(
-            mode=mode,
-            database=settings.database or user,
-            user=user,
-            host=host,
-            port=port,
-            socket=socket,
-            password=settings.password,
-            tls=replace(self.request.tls, sslmode=self.request.tls.sslmode or settings.sslmode),
-            connect_params=self.request.connect_params,
-            container=container,
-            credential_source=source,
-            warnings=settings.warnings,
+        # The persisted file keeps the port inside; the environment's is one to be found by.
+        own_port = 0 if outer is self.environment else outer.port
+        return settle_inside(
+            self.request, server, settings, SOURCE_OPTIONS if self.typed.password else source,
+            socket=inner.host if is_socket(inner.host) else "",
+            published=(self.typed.port, outer.port, inner.port),
+            port=self.typed.port or own_port or inner.port,
         )
 
     # Looking things up.
@@ -313,16 +287,6 @@ class _Discovery:
                 name, ", ".join(others) or "none"))
         return require_running(container)
 
-    def _inner_port(self, container: ContainerInfo, inner: Settings, outer: Settings) -> int:
-        """The port inside the container. A published port serves only to find it; variables may repeat that one."""
-        for port in (self.typed.port, outer.port, inner.port):
-            binding = binding_for(container, port) if port else None
-            if binding:
-                return binding.container_port
-        # The persisted file keeps the port inside; the environment's is one to be found by.
-        kept = 0 if outer is self.environment else outer.port
-        return self.typed.port or kept or inner.port or _DEFAULT_PORT
-
     def _read_file(self) -> Settings:
         path = self.request.credentials_file
         try:
@@ -345,9 +309,3 @@ class _Discovery:
         filling: List[Settings] = []
         self._record("file", read)
         return filling[0] if filling else _NOTHING
-
-
-def _gives_credentials(settings: Settings, known: Settings) -> bool:
-    """Whether ``settings`` say a user or a password that ``known`` leaves open."""
-    filled = known.filled_from(settings)
-    return (filled.user, filled.password) != (known.user, known.password)
