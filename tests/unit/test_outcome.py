@@ -67,6 +67,15 @@ def test_a_long_password_is_ansibles_to_scrub() -> None:
     assert LONG not in json.dumps(returned)
 
 
+@pytest.mark.parametrize(("password", "scrubbed"), [("k3ys-xy", False), ("k3ys-xyz", True)])
+def test_ansible_scrubs_no_password_of_less_than_eight_characters(password: str, scrubbed: bool) -> None:
+    """So short a one may be part of any word of a result; where it was typed it is masked all the same."""
+    module = Module(login_password=password)
+    returned = succeed(module, run_with(password), RESULT)
+    assert (password in module.no_log_values) is scrubbed
+    assert password not in json.dumps(returned)
+
+
 @pytest.mark.parametrize("name", ['we"ird name', "back\\slash", "größe und mehr", "two\nlines here"])
 def test_a_password_that_is_also_an_awkward_name(name: str) -> None:
     module = Module()
