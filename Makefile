@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n auto
 
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export PYTHONPATH := $(COLLECTIONS)
-export PYTHONDONTWRITEBYTECODE := 1
+export PYTHONPYCACHEPREFIX := $(VENV)/pycache
 # Everything Ansible writes for itself stays in ignored folders of the checkout.
 export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(BIN):$(PATH)
