@@ -27,12 +27,13 @@ RETENTION: Dict[str, Any] = {
 # What one of the modules for managed hosts knows and another does not, and the RPO of the report: one dictionary of
 # ``options`` serves them all. A unit test compares this with the modules.
 NOT_EVERYWHERE = frozenset((
-    "all_databases", "allow_engine_change", "analyze", "backup", "compression", "confirm", "create_missing_roles",
-    "db", "detail", "discover", "drill_location", "exclude_databases", "exclude_schemas", "exclude_table_data",
-    "exclude_tables", "extra_args", "format", "include_globals", "jobs", "keep_previous", "label", "lock_timeout",
-    "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner", "no_privileges", "require_patched_client",
-    "retention", "rpo", "safety_backup", "schema_only", "schemas", "session_role", "source_database", "stale_after",
-    "strategy", "tables", "target_database", "timeout", "verified_only", "verify",
+    "accept_shrinkage", "all_databases", "allow_engine_change", "analyze", "backup", "compression", "confirm",
+    "create_missing_roles", "db", "detail", "discover", "drill_location", "exclude_databases", "exclude_schemas",
+    "exclude_table_data", "exclude_tables", "extra_args", "fail_on_suspicious", "format", "include_globals", "jobs",
+    "keep_previous", "label", "lock_timeout", "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner",
+    "no_privileges", "require_patched_client", "retention", "rpo", "safety_backup", "schema_only", "schemas",
+    "session_role", "source_database", "stale_after", "strategy", "tables", "target_database", "timeout",
+    "verified_only", "verify",
 ))
 
 

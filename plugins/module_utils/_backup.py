@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import os
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import (
@@ -54,6 +54,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     instance_name,
     open_session,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._shrinkage import SUSPICIOUS, judged, suspicion
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, read_set
 
 __all__ = ["back_up", "back_up_database"]
@@ -130,7 +131,7 @@ def back_up_database(
             return dict(fresh.describe(), status="fresh", changed=False)
         place = slot(options.backup_dir, options.max_concurrent, options.lock_timeout)
         with place, executor.time_limit(options.timeout):
-            published = _make_set(session, options, instance, database, folder, next_sequence(sets))
+            published = _make_set(session, options, instance, database, folder, sets)
             if options.verify == "restore":
                 published = drill_into_verdict(session, published, jobs=options.jobs)
         log.add("{0}: published {1}".format(database, published.path))
@@ -141,16 +142,18 @@ def back_up_database(
         others = sum(bool(item.fault) for item in sets)
         if others and not options.retention.empty:
             log.add("Retention leaves alone {0} backups that this signing_key did not sign".format(others))
+    if options.fail_on_suspicious and published.status == SUSPICIOUS:
+        raise suspicion(published)
     return dict(published.describe(), changed=True)
 
 
 def _make_set(
-    session: Session, options: BackupOptions, instance: str, database: str, folder: str, sequence: int
+    session: Session, options: BackupOptions, instance: str, database: str, folder: str, sets: Sequence[BackupSet]
 ) -> BackupSet:
     executor = session.executor
     warnings_before = len(executor.log.warnings)
     created = _now()
-    identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, sequence, created)
+    identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, next_sequence(sets), created)
     facts = executor.query_json(_queries.DATABASE, database=database)
     plan = plan_dump(executor, options, database_bytes=facts["bytes"], encoding=facts["encoding"])
     with PartialSet.create(folder, identity.set_id) as partial:
@@ -172,6 +175,7 @@ def _make_set(
             finished=_now(),
             warnings=executor.log.warnings[warnings_before:],
         )
+        manifest = judged(manifest, partial.files, sets, accept=options.accept_shrinkage, log=executor.log)
         page = restore_md(
             manifest, [entry["path"] for entry in partial.files],
             signed=options.signing_key is not None, packed=dumped.plan.packed,

@@ -48,6 +48,8 @@ class BackupOptions(NamedTuple):
     lock_wait_timeout: int
     max_concurrent: int
     persist_credentials: bool
+    fail_on_suspicious: bool
+    accept_shrinkage: bool
     require_patched_client: bool
     signing_key: Optional[SigningKey]
     safety: bool
@@ -100,6 +102,8 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         max_concurrent=read_count(params, "max_concurrent"),
         persist_credentials=bool(params.get("persist_credentials")),
+        fail_on_suspicious=bool(params.get("fail_on_suspicious")),
+        accept_shrinkage=bool(params.get("accept_shrinkage")),
         require_patched_client=bool(params.get("require_patched_client")),
         signing_key=read_signing_key(params),
         safety=bool(params.get("safety")),

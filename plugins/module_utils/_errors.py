@@ -105,7 +105,8 @@ CODES: Dict[str, ErrorCode] = {
     ),
     "BACKUP_SUSPICIOUS": ErrorCode(
         "critical", "loss", False,
-        "The database has shrunk against its own history. Look at it before older backups are removed.",
+        "The database has shrunk against its own history. The backup is there, but latest and retention stay with the "
+        "older ones. Look at the database; if it is meant to be so, run one backup with accept_shrinkage=true.",
     ),
     "NO_SPACE": ErrorCode(
         "error", "stale", False,

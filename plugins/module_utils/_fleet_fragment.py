@@ -63,10 +63,15 @@ def _target(result: Mapping[str, Any]) -> Dict[str, Any]:
         "instance": plan.get("instance") or "",
         "database": item.get("database") or "",
         "rpo": item.get("rpo") or None,
-        "backups": [{key: made[key] for key in _ABOUT_A_BACKUP if key in made} for made in result.get("backups") or ()],
+        "backups": [_backup(made) for made in result.get("backups") or ()],
         "failed_databases": result.get("failed_databases") or [],
         **{key: result[key] for key in _ABOUT_A_FAILURE if key in result},
     }
+
+
+def _backup(made: Mapping[str, Any]) -> Dict[str, Any]:
+    about = _ABOUT_A_BACKUP + (("warnings",) if made.get("status") == "suspicious" else ())
+    return {key: made[key] for key in about if key in made}
 
 
 def _error(results: List[Mapping[str, Any]]) -> Optional[Dict[str, Any]]:

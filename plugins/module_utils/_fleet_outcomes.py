@@ -107,6 +107,8 @@ def _of_set(result: Mapping[str, Any], entry: Mapping[str, Any], rpo: timedelta,
         msg += ", made at {0}".format(entry["created"])
         if age > rpo:
             outcome, msg = "stale", "the newest verified backup is of {0}, older than its RPO".format(entry["created"])
+    elif outcome == "suspicious":
+        msg = "; ".join(entry.get("warnings") or [msg])
     return _row(
         result, outcome, entry["database"], msg=msg, path=entry["path"],
         bytes=sum(file["size"] for file in entry["files"]), seconds=entry["timings"].get("total_seconds"),

@@ -121,6 +121,7 @@ def _summary(entries: List[Dict[str, Any]], sets: List[BackupSet], *, max_age: A
         "oldest": created[0] if created else None,
         "stale": sorted(stale),
         "unverified": [entry["path"] for entry in entries if not entry["verified"]],
+        "suspicious": [entry["path"] for entry in entries if entry["status"] == "suspicious"],
     }
 
 

@@ -31,7 +31,7 @@ SCHEMA_VERSION = 1
 _ID = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[0-9a-f]{4}")
 _MOST = 1 << 63  # neither infinite nor NaN
 _MALFORMED = (ValueError, TypeError, KeyError, AttributeError)
-_GOOD = ("ok", "fresh", "suspicious")
+_GOOD = ("ok", "fresh")
 
 Note = Callable[[str], None]
 
@@ -103,13 +103,18 @@ def _outcomes(entry: Dict[str, Any], rpo: Optional[int]) -> Iterator[Tuple[Key, 
     for item in made:
         if item.get("kind", "full") == "full" or item.get("status") == "suspicious":
             key = (_text(item, "instance") or instance, _text(item, "database"))
-            yield key, _target(str(item.get("status", "ok")), {}, rpo)
+            yield key, _target(str(item.get("status", "ok")), {"msg": _doubt(item)}, rpo)
     for item in failed:
         hint = item.get("hint") or (entry.get("hint") if entry.get("code") == item.get("code") else None)
         yield (instance, _text(item, "database")), _target("failed", dict(item, hint=hint), rpo)
     if not made and not failed:
         outcome = _text(entry, "outcome") or ("failed" if entry.get("code") or entry.get("failed") else "ok")
         yield (instance, _text(entry, "database")), _target(outcome, entry, rpo)
+
+
+def _doubt(item: Mapping[str, Any]) -> str:
+    """What made a set suspicious, as its warnings say it."""
+    return "; ".join(line for line in _list(item, "warnings") or () if isinstance(line, str))
 
 
 def _target(outcome: str, about: Mapping[str, Any], rpo: Optional[int]) -> Target:
@@ -152,6 +157,7 @@ def _point(item: Mapping[str, Any]) -> Point:
         item.get("verified") is True,
         _text(item, "level") or _text(item.get("verification") or {}, "level"),
         _drill(drill) if drill else None,
+        item.get("status") == "suspicious",
     )
 
 

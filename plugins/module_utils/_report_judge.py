@@ -99,7 +99,7 @@ def _row(host: Host, key: Key, target: Optional[Target], *, now: int, rpo: int) 
     off_host = max(copies, key=lambda copy: copy.at, default=None)
     drill = max((point.drill for point in points if point.drill), key=lambda item: item.at, default=None)
     limit = (target.rpo if target else None) or host.rpo or rpo
-    told = _told(host, target, drill)
+    told = _told(host, target, points[-1] if points else None, drill)
     late = last is not None and now - last.at > limit
     safe = last is not None and any(copy.id == last.id for copy in copies)
     found = next((item for (_i, name), item in (host.found or {}).items()
@@ -116,7 +116,7 @@ def _row(host: Host, key: Key, target: Optional[Target], *, now: int, rpo: int) 
     )
 
 
-def _told(host: Host, target: Optional[Target], drill: Optional[Drill]) -> Target:
+def _told(host: Host, target: Optional[Target], newest: Optional[Point], drill: Optional[Drill]) -> Target:
     """The outcome that counts: a host that cannot be reached makes nothing else of today believable."""
     if not host.reachable:
         error = host.error or Target("unreachable", None, "the host could not be reached", None, None)
@@ -125,6 +125,8 @@ def _told(host: Host, target: Optional[Target], drill: Optional[Drill]) -> Targe
         return target
     if host.error is not None:
         return host.error
+    if newest is not None and newest.suspicious:
+        return Target("suspicious", None, None, None, None)
     if drill is not None and not drill.ok:
         return Target(target.outcome if target else "ok", "VERIFY_FAILED",
                       "the last drill failed: {0}".format(drill.message or "no reason was recorded"), None, None)

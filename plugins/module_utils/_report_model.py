@@ -47,6 +47,7 @@ class Point(NamedTuple):
     verified: bool
     level: str
     drill: Optional[Drill]
+    suspicious: bool = False
 
 
 class Copy(NamedTuple):

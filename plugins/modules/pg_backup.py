@@ -148,6 +148,20 @@ options:
     description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
     type: int
     default: 0
+  fail_on_suspicious:
+    description:
+      - Fail with C(BACKUP_SUSPICIOUS) when the database has collapsed since its newest verified backup, to less than
+        half of its rows, tables or dump. The set is published all the same.
+      - Otherwise that is a warning. In both cases the set has the status V(suspicious). It is never the latest, counts
+        neither for O(max_age) nor for O(retention), and no older set is removed because of it.
+    type: bool
+    default: false
+  accept_shrinkage:
+    description:
+      - Accept that the database has shrunk. The set of this run counts like any other, and later ones are compared
+        with it. Set it for one run, once somebody has looked.
+    type: bool
+    default: false
   require_patched_client:
     description:
       - Fail with C(CLIENT_UNPATCHED), before anything is dumped, when the PostgreSQL client lacks security fixes that
@@ -207,7 +221,9 @@ backups:
       type: str
       returned: always
     status:
-      description: V(ok) for a new set, V(fresh) when O(max_age) made a new one unnecessary.
+      description:
+        - V(ok) for a new set, V(fresh) when O(max_age) made a new one unnecessary, V(suspicious) for a new set of a
+          database that has collapsed against its own history, see O(fail_on_suspicious).
       type: str
       returned: always
     changed:
@@ -322,6 +338,8 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         max_concurrent={"type": "int", "default": 0},
+        fail_on_suspicious={"type": "bool", "default": False},
+        accept_shrinkage={"type": "bool", "default": False},
         require_patched_client={"type": "bool", "default": False},
         signing_key={"type": "str", "no_log": True},
     )

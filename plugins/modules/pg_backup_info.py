@@ -126,6 +126,11 @@ summary:
       type: list
       elements: str
       returned: always
+    suspicious:
+      description: Folders of those among them whose database had collapsed against its own history.
+      type: list
+      elements: str
+      returned: always
 servers:
   description: Each server with C(instance), C(context) (with C(trace)), C(databases) (C(name), C(bytes)) and C(error).
   returned: always

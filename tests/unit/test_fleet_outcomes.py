@@ -56,6 +56,14 @@ def test_a_fresh_backup_is_stale_beyond_the_rpo_and_a_targets_own_rpo_wins() -> 
         told(result(fresh), rpo="soon")
 
 
+def test_a_suspicious_backup_says_its_numbers_and_fails_no_host() -> None:
+    why = "BACKUP_SUSPICIOUS: a has shrunk since the backup x: 0 rows, and 5,000 before"
+    doubtful = {**entry("a", "suspicious"), "verified": False, "warnings": [why]}
+    assert told(result(doubtful, entry("b"))) == [("suspicious", "a"), ("ok", "b")]
+    [row] = fleet_outcomes({"results": [result(doubtful)]}, now=NOW)["rows"]
+    assert row["msg"] == why
+
+
 def test_uncovered_is_what_every_target_of_that_server_leaves_out() -> None:
     one, two = result(entry("a"), left=("b", "c", "postgres")), result(entry("b"), left=("a", "c", "postgres"))
     assert told(one, two, ignore=["postgres"]) == [("uncovered", "c"), ("ok", "a"), ("ok", "b")]

@@ -175,6 +175,18 @@ def test_the_result_of_pg_backup_goes_in_as_it_is() -> None:
         ("app", "crm", "failed", "LOCK_CONTENTION"), ("app", "wiki", "suspicious", None), ("app", "shop", "fresh", None)}
 
 
+def test_a_database_that_has_collapsed_is_told_of_with_and_without_the_run() -> None:
+    sets = [made(ago(hours=9)), made(ago(hours=1), status="suspicious", verified=False)]
+    result = {"plan": {"instance": "app"}, "backups": [{**sets[1], "warnings": ["BACKUP_SUSPICIOUS: shrunk"]}]}
+    row = row_of(targets=[result], backups=sets)
+    assert (row.outcome, row.risk, row.msg) == ("suspicious", "failing", "BACKUP_SUSPICIOUS: shrunk")
+    assert row.last is not None
+    assert row.last.at == epoch(sets[0]["created"]), "what holds the data still counts"
+    looked = row_of(backups=sets)
+    assert (looked.outcome, looked.risk, looked.msg) == ("suspicious", "failing", None)
+    assert row_of(backups=[*sets, made(ago(minutes=5))]).outcome == "ok"
+
+
 def test_a_run_that_failed_early_finds_its_database() -> None:
     """It could not say which instance it was about; where it can only be one, there is no second row."""
     early = {**FAILED, "instance": None}
