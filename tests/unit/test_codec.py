@@ -12,7 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._codec import compression_of, decoded, file_chunks
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import (
+    compression_of,
+    decoded,
+    decoded_as,
+    file_chunks,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -46,6 +51,14 @@ def test_round_trip_by_content_not_by_name(tmp_path: Path, name: str) -> None:
     path.write_bytes(ALL[name](CONTENT))
     assert compression_of(str(path)) == name
     assert content(path) == CONTENT
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd", "lz4"])
+def test_an_empty_file_is_empty_content(tmp_path: Path, name: str) -> None:
+    """So pg_dump writes an empty large object under zstd and lz4."""
+    path = tmp_path / "blob_1.dat"
+    path.touch()
+    assert list(decoded_as(str(path), name)) == []
 
 
 @pytest.mark.parametrize("name", LIBRARY)
