@@ -32,6 +32,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
     plan_dump,
     write_dump,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import shared_text
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._freshness import fresh_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
@@ -155,13 +156,15 @@ def _make_set(
     created = _now()
     identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, next_sequence(sets), created)
     facts = executor.query_json(_queries.DATABASE, database=database)
+    facts = shared_text(facts, facts["encoding"])
     plan = plan_dump(executor, options, database_bytes=facts["bytes"], encoding=facts["encoding"])
     with PartialSet.create(folder, identity.set_id) as partial:
         roles: List[Dict[str, Any]] = []
         if options.include_globals:
-            roles = executor.query_json(
+            answer = executor.query_json(
                 _queries.roles(with_verifiers=bool(session.server["superuser"])), database=database
             )
+            roles = shared_text(answer, facts["encoding"])
             if not session.server["superuser"]:
                 executor.log.add_warning(
                     "{0}: only a superuser can read password verifiers; roles are kept without".format(database)

@@ -12,7 +12,12 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
+from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
+    Filled,
+    fill,
+    has_event_triggers,
+    verify_content,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import format_time
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import DRILL
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_extensions import check_extensions
@@ -49,7 +54,8 @@ def drill(
         _refuse_subscriptions(source)
     sweep_databases(session, database)
     name = truncate_name(database, DRILL + free_moment(session, database, [DRILL]))
-    with new_database(session, name, source.properties, target=database):
+    silent = has_event_triggers(session, source.dump)
+    with new_database(session, name, source.properties, target=database, silent=silent):
         started = time.monotonic()
         try:
             filled = fill(

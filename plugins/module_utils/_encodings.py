@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import Any, Optional
 
-__all__ = ["announced_encoding", "decode_name", "is_ascii_safe"]
+__all__ = ["UNKNOWN", "announced_encoding", "decode_name", "is_ascii_safe", "shared_text"]
 
+UNKNOWN = "\ufffd"  # stands in a name for what its encoding does not know
 _CODECS = {
     "EUC_CN": "gb2312", "EUC_JIS_2004": "euc_jis_2004", "EUC_JP": "euc_jp", "EUC_KR": "euc_kr",
     "ISO_8859_5": "iso8859-5", "ISO_8859_6": "iso8859-6", "ISO_8859_7": "iso8859-7", "ISO_8859_8": "iso8859-8",
@@ -41,3 +42,21 @@ def decode_name(name: bytes, encoding: str) -> str:
 def is_ascii_safe(encoding: str) -> bool:
     """Whether every byte below 128 is that character."""
     return encoding not in _UNSAFE
+
+
+def shared_text(answer: Any, encoding: str) -> Any:
+    """What a database of that encoding says of roles and of itself, as a database in UTF8 says it.
+
+    The whole cluster shares these names, comments and settings. To PostgreSQL they are the bytes of whoever wrote them,
+    which each database takes for its own encoding. What is not UTF8 stays as it was read.
+    """
+    if isinstance(answer, dict):
+        return {shared_text(name, encoding): shared_text(value, encoding) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [shared_text(value, encoding) for value in answer]
+    if not isinstance(answer, str) or encoding not in _CODECS:
+        return answer
+    try:
+        return answer.encode(_CODECS[encoding]).decode("utf-8")
+    except UnicodeError:
+        return answer

@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
     Fingerprint,
     readable_archive,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import UNKNOWN
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
@@ -26,7 +27,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import T
 from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import ignore
 
 __all__ = [
-    "PSQL", "Filled", "archive", "fill", "gather_statistics", "statistics_switches", "verify_content",
+    "PSQL", "Filled", "archive", "fill", "gather_statistics", "has_event_triggers", "statistics_switches",
+    "verify_content",
 ]
 
 _STATISTICS_SINCE = 18
@@ -105,6 +107,11 @@ def archive(executor: PgExecutor, dump: Dump, scope: Scope) -> Iterator[Tuple[Li
             yield args, dump.chunks()
 
 
+def has_event_triggers(session: Session, dump: Dump) -> bool:
+    """Whether a restore may bring event triggers: only superusers make any, and a plain dump does not tell of them."""
+    return bool(session.server["superuser"]) and (dump.toc is None or "EVENT TRIGGER" in dump.toc.counts())
+
+
 def statistics_switches(session: Session) -> List[str]:
     """Archives may hold statistics from 18 on; an older server has no functions to take them."""
     if session.executor.client.major >= _STATISTICS_SINCE > session.context.server_major:
@@ -118,14 +125,18 @@ def gather_statistics(session: Session, database: str, dump: Dump, *, jobs: int,
     Of a part of a dump only its tables are analyzed. A failure is a warning: the data is there.
     """
     executor = session.executor
-    args = ["--analyze-only", "-q", "-j", str(jobs), *_tables_to_analyze(scope)]
+    tables = _tables_to_analyze(scope)
+    args = ["--analyze-only", "-q", "-j", str(jobs), *tables]
     restored = dump.toc is not None and "STATISTICS DATA" in dump.toc.counts()
     restored = restored and min(executor.client.major, session.context.server_major) >= _STATISTICS_SINCE
     try:
         if restored and session.server["superuser"]:  # only they may read what is missing
             args.append("--missing-stats-only")
-        # The database's own encoding for clients need not hold all of its names.
-        executor.run("vacuumdb", args, database=database, env={"PGCLIENTENCODING": "UTF8"})
+        # The database's own encoding for clients need not hold all of its names. Those that it finds by itself are
+        # best not converted at all: in SQL_ASCII they are in no encoding. Those that it is told are in UTF8.
+        executor.run(
+            "vacuumdb", args, database=database, env={"PGCLIENTENCODING": "UTF8" if tables else "SQL_ASCII"}
+        )
     except BackupError as error:
         executor.log.add_warning("{0} is restored, but has no statistics yet: {1}".format(database, error))
 
@@ -137,12 +148,24 @@ def _tables_to_analyze(scope: Scope) -> List[str]:
     return ["--table={0}.{1}".format(ident(entry.schema), ident(entry.name)) for entry in tables]
 
 
+def _nameable(executor: PgExecutor, fingerprint: Fingerprint) -> Fingerprint:
+    """Without what a database in SQL_ASCII has under names in no known encoding: there is no way to ask for it."""
+    tables = {name: rows for name, rows in fingerprint.tables.items() if UNKNOWN not in name}
+    sequences = {name: values for name, values in fingerprint.sequences.items() if UNKNOWN not in name}
+    left_out = len(fingerprint.tables) + len(fingerprint.sequences) - len(tables) - len(sequences)
+    if left_out:
+        executor.log.add_warning(
+            "{0} tables and sequences are not compared: their names are in no known encoding".format(left_out))
+    return fingerprint._replace(tables=tables, sequences=sequences)
+
+
 def verify_content(session: Session, database: str, fingerprint: Fingerprint) -> Dict[str, Any]:
     """Compare a restored database with the fingerprint of its dump: every table's rows, every sequence's value.
 
     Returns what was compared. Raises ``VERIFY_FAILED`` naming the first difference.
     """
     executor = session.executor
+    fingerprint = _nameable(executor, fingerprint)
     special = executor.query_json(_queries.SPECIAL_TABLES, database=database)
     counts = _queries.row_counts(sorted(fingerprint.tables), with_partitions=special["partitioned"])
     rows = executor.query_json(counts, database=database, timeout=None)

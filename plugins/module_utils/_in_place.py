@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from itertools import chain
 from typing import Iterator, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump
@@ -19,9 +20,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
     Filled,
     archive,
     gather_statistics,
+    has_event_triggers,
     statistics_switches,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import Scope
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import silent_setting
 from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted, complete
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance
@@ -55,6 +58,9 @@ def fill_in_place(
                 complete(script), server_version_num=session.context.server_version_num,
                 lock_seconds=lock_wait_timeout or _LOCK_SECONDS, attached=scope.attached,
             )
+            if has_event_triggers(session, dump):
+                silence = "SET {0} = {1};\n".format(*silent_setting(session))
+                statements = chain([silence.encode("ascii")], statements)
             result = executor.run(
                 "psql", PSQL, database=database, source=sent.watch(statements), on_stdout=ignore, on_line=tolerance,
                 announce=True, check=False,

@@ -21,9 +21,15 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._drill_container im
     create_roles,
     drill_container,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import shared_text
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
-from ansible_collections.pgfleet.backup.plugins.module_utils._fill import Filled, fill, verify_content
+from ansible_collections.pgfleet.backup.plugins.module_utils._fill import (
+    Filled,
+    fill,
+    has_event_triggers,
+    verify_content,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import BLOCKER
 from ansible_collections.pgfleet.backup.plugins.module_utils._in_place import fill_in_place
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import database_dir
@@ -46,6 +52,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
     free_moment,
     new_database,
+    silent_setting,
     sweep_databases,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
@@ -54,6 +61,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     instance_name,
     open_session,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
     kept_databases,
     side_name,
@@ -190,10 +198,11 @@ class _Restore:
         kept = kept_databases(self.session, self.target)
         moment = free_moment(self.session, self.target, (SIDE, KEPT), after=kept)
         side = side_name(self.target, moment)
-        with new_database(self.session, side, self.properties, target=self.target):
+        silent = has_event_triggers(self.session, self.source.dump)
+        with new_database(self.session, side, self.properties, target=self.target, silent=silent):
             filled = self._fill(side)
             verification = self._verify(side)
-            self._apply_properties(side)
+            self._apply_properties(side, silent=silent)
             swap_databases(
                 self.session, target=self.target, side=side, state=self.state, moment=moment,
                 lock_wait_timeout=self.options.lock_wait_timeout, comment=self._comment(), done=self._swapped,
@@ -244,28 +253,36 @@ class _Restore:
         """A foreign dump brings no properties: the database that it replaces keeps its own."""
         if self.state is None or self.options.strategy != "swap":
             return None
-        return read_properties(self.session.executor.query_json(_queries.DATABASE, database=self.target))
+        answer = self.session.executor.query_json(_queries.DATABASE, database=self.target)
+        return read_properties(shared_text(answer, answer["encoding"]))
 
     def _comment(self) -> Optional[str]:
         """The finished database's own comment."""
         return self.properties["comment"] if self.properties and not self.options.partial else None
 
-    def _apply_properties(self, name: str) -> None:
-        """Owner, settings and ACL as they were in the backup."""
-        if not self.properties or self.options.partial:
-            return
-        wanted = dict(self.properties, comment=None)  # until it is finished, its comment says so
+    def _apply_properties(self, name: str, *, silent: bool) -> None:
+        """Owner, settings and ACL as they were in the backup, in place of what was ``silent`` while it was filled."""
+        statements = []
+        if silent:
+            statements.append("ALTER DATABASE {0} RESET {1}".format(ident(name), silent_setting(self.session)[0]))
+        if self.properties and not self.options.partial:
+            statements += apply_statements(name, self._wanted(self.properties))
+        if statements:
+            self.session.executor.query(";\n".join(statements) + ";", database=self.session.maintenance_db)
+
+    def _wanted(self, properties: Mapping[str, Any]) -> Dict[str, Any]:
+        """The recorded properties, as far as they are wanted."""
+        wanted = dict(properties, comment=None)  # until it is finished, its comment says so
         if self.options.no_owner:
             wanted["owner"] = owner = self.session.server["user"]
             wanted["acl"] = wanted["acl"] and [
-                dict(entry, grantee=owner) if entry["grantee"] == self.properties["owner"] else entry
+                dict(entry, grantee=owner) if entry["grantee"] == properties["owner"] else entry
                 for entry in wanted["acl"]
             ]
             wanted["settings"] = [setting for setting in wanted["settings"] if not setting["role"]]
         if self.options.no_privileges:
             wanted["acl"] = None
-        statements = apply_statements(name, wanted)
-        self.session.executor.query(";\n".join(statements) + ";", database=self.session.maintenance_db)
+        return wanted
 
     def _safety_backup(self, params: Mapping[str, Any]) -> Dict[str, Any]:
         """A backup of what is about to be replaced, by the same code: a kind of its own, which is never ``latest``.

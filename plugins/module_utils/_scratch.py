@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -24,9 +24,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._properties import 
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
-__all__ = ["comment_statement", "discard_database", "drop_database", "free_moment", "new_database", "sweep_databases"]
+__all__ = [
+    "comment_statement", "discard_database", "drop_database", "free_moment", "new_database", "silent_setting",
+    "sweep_databases",
+]
 
 _FORCE_SINCE = 130000
+_EVENT_TRIGGERS_SINCE = 17
 # \\gexec runs each column of each row as a statement.
 _DROP_SUBSCRIPTIONS = """
 SELECT format('ALTER SUBSCRIPTION %I DISABLE', subname),
@@ -41,19 +45,23 @@ _TEMPLATE = "template1"  # nobody else could make a database while a session sta
 
 @contextmanager
 def new_database(
-    session: Session, name: str, properties: Optional[Mapping[str, Any]], *, target: str
+    session: Session, name: str, properties: Optional[Mapping[str, Any]], *, target: str, silent: bool = False
 ) -> Iterator[None]:
     """A database made from ``template0`` for ``target`` with these properties.
 
     It is gone again if anything fails, its making included. ``name`` is one that nobody else would choose, a side
-    database's or a drill's. Its comment says that it is unfinished: whoever finishes it gives it its own.
+    database's or a drill's. Its comment says that it is unfinished, and when ``silent``, :func:`silent_setting` holds
+    in it: whoever finishes it gives it its own.
     Raises ``TARGET_EXISTS`` for a name that is taken all the same; that database is left alone.
     """
     executor = session.executor
     marker = unfinished_marker(target, executor.run_id)
-    sql = "{0};\n{1};".format(
-        create_statement(name, properties, server_major=session.context.server_major), comment_statement(name, marker)
-    )
+    statements = [
+        create_statement(name, properties, server_major=session.context.server_major), comment_statement(name, marker),
+    ]
+    if silent:
+        statements.append("ALTER DATABASE {0} SET {1} = {2}".format(ident(name), *silent_setting(session)))
+    sql = ";\n".join(statements) + ";"
     made = False
     try:
         with ExitStack() as stack:
@@ -81,6 +89,17 @@ def _remove(session: Session, name: str, marker: str) -> None:
                 discard_database(session, name)
         except BackupError as error:
             executor.log.add_warning("{0} was left behind and could not be dropped: {1}".format(name, error))
+
+
+def silent_setting(session: Session) -> Tuple[str, str]:
+    """The setting under which the event triggers that a dump holds do not fire, and its value. Superusers may set it.
+
+    They come before the materialised views are filled, which is a command like any other, and would forbid it or write
+    it down. Those that the login sets off would be set off by every look at what was restored.
+    """
+    if session.context.server_major >= _EVENT_TRIGGERS_SINCE:
+        return "event_triggers", "off"
+    return "session_replication_role", "replica"
 
 
 def comment_statement(name: str, comment: Optional[str]) -> str:

@@ -18,6 +18,7 @@ from ansible_collections.pgfleet.backup.tests.fidelity.corpus import (
 from ansible_collections.pgfleet.backup.tests.fidelity.trips import in_container, there_and_back
 from ansible_collections.pgfleet.backup.tests.support.compare import differences
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
+from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 
 SETTINGS = (
@@ -101,10 +102,82 @@ def test_an_archive_that_the_client_was_not_built_for_is_not_called_damaged(
     assert "other" not in local.databases()
 
 
+def test_no_event_trigger_fires_while_a_restore_is_made(local: Local) -> None:
+    """A materialised view is filled after they were made, and every session of ours sets off those of the login."""
+    local.create("watched", """
+        CREATE TABLE seen (what text);
+        CREATE MATERIALIZED VIEW filled AS SELECT 1 AS n;
+        CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not allowed'; END $$;
+        CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF current_database() <> 'watched' AND current_setting('application_name') LIKE 'pgfleet%' THEN
+                INSERT INTO public.seen VALUES (tg_event);
+            END IF; END $$;
+        CREATE EVENT TRIGGER logins ON login EXECUTE FUNCTION note();
+        CREATE EVENT TRIGGER refreshes ON ddl_command_start WHEN TAG IN ('REFRESH MATERIALIZED VIEW') EXECUTE FUNCTION forbid();
+    """)
+    before = local.look("watched")
+    local.back_up("watched", format="plain")
+    local.restore(database="watched", target_database="from plain", strategy="create").succeeded()
+    assert differences(before, local.look("from plain")) == []
+    local.back_up("watched", verify="restore")
+    local.restore(database="watched", target_database="from archive", strategy="create").succeeded()
+    assert differences(before, local.look("from archive")) == []
+    local.restore(database="watched", confirm="watched", strategy="in_place", safety_backup=False).succeeded()
+    assert differences(before, local.look("watched")) == []
+
+
+@pytest.fixture
+def role_with_umlaut(embedded_server: EmbeddedServer) -> Iterator[str]:
+    embedded_server.sql("postgres", 'CREATE ROLE "Röle"')
+    yield '"Röle"'
+    embedded_server.sql("postgres", 'DROP ROLE "Röle"')
+
+
 @pytest.mark.parametrize("kind", ["directory", "plain"])
-def test_names_of_a_database_that_is_not_in_unicode(local: Local, kind: str) -> None:
-    local.server.sql("postgres", "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-    local.server.sql("latin", 'CREATE TABLE "Größe" ("Maß" serial, v text); INSERT INTO "Größe" (v) VALUES (\'½ für ÿ\')')
+def test_names_of_a_database_that_is_not_in_unicode(role_with_umlaut: str, local: Local, kind: str) -> None:
+    """Its own, and those that it shares with the cluster, whose bytes it takes for its own encoding."""
+    local.server.sql("postgres", f"""
+        CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' OWNER {role_with_umlaut};
+        COMMENT ON DATABASE latin IS 'Übung'; ALTER DATABASE latin SET my.word = 'Wörter';
+        ALTER ROLE {role_with_umlaut} IN DATABASE latin SET my.word = 'Ä'; GRANT CONNECT ON DATABASE latin TO {role_with_umlaut};
+    """)
+    local.server.sql("latin", """
+        CREATE TABLE "Größe" ("Maß" serial, v text);
+        INSERT INTO "Größe" (v) VALUES ('½ für ÿ');
+        DO $$ BEGIN
+            EXECUTE format('ALTER TABLE "Größe" OWNER TO %I', (SELECT rolname FROM pg_roles WHERE rolname LIKE 'R%le'));
+        END $$;
+    """)
+    before = local.look("latin")
     local.back_up("latin", format=kind)
-    local.restore(database="latin", target_database="latin back", strategy="create").succeeded()
-    assert differences(local.look("latin"), local.look("latin back")) == []
+    local.restore(database="latin", confirm="latin", keep_previous=0).succeeded()
+    assert differences(before, local.look("latin")) == []
+    assert local.server.sql("postgres", """
+        SELECT datdba::regrole, shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'latin'
+    """) == [f"{role_with_umlaut}|Übung"]
+
+
+def test_names_in_no_encoding(local: Local) -> None:
+    """What a database in SQL_ASCII holds is bytes, which need not be UTF8."""
+    local.server.sql("postgres", "CREATE DATABASE raw ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    local.server.sql("raw", """
+        CREATE TABLE texts (v text);
+        INSERT INTO texts SELECT chr(i) FROM generate_series(1, 255) AS i;
+        DO $$ BEGIN
+            EXECUTE format('CREATE TABLE %I (%I serial, v text)', 'Gr' || chr(246) || 'e', 'n' || chr(228));
+            EXECUTE format('INSERT INTO %I (v) VALUES (%L)', 'Gr' || chr(246) || 'e', chr(252));
+        END $$;
+    """)
+    local.back_up("raw")
+    done = local.restore(database="raw", target_database="raw back", strategy="create").succeeded()["restore"]
+    assert done["verification"]["rows"] == 255
+    look = r"""
+        SELECT md5(string_agg(v, '' ORDER BY v)) FROM texts;
+        SELECT encode(relname::text::bytea, 'hex'), encode(attname::text::bytea, 'hex'), reltuples > 0
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE relname ~ '^Gr' AND attnum > 0 ORDER BY 1, 2;
+        DO $$ BEGIN EXECUTE (SELECT format('CREATE TEMP TABLE odd AS SELECT encode(v::bytea, ''hex'') FROM %I', relname) FROM pg_class
+            WHERE relname ~ '^Gr' AND relkind = 'r'); END $$;
+        TABLE odd;
+    """
+    local.server.sql("raw", "ANALYZE")
+    assert local.server.sql("raw back", look) == local.server.sql("raw", look)
