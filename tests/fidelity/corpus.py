@@ -8,6 +8,7 @@ or as it was built) is left out by psql's ``\if``; :class:`Features` says what t
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,9 @@ NEWEST = 18
 EXTENSIONS = frozenset((
     "btree_gist", "citext", "cube", "earthdistance", "hstore", "isn", "ltree", "pg_trgm", "postgres_fdw", "unaccent",
 ))
+PARTS = frozenset(("icu", "labels", "lz4", "xml"))
+# What shows only when it is tried.
+ATTEMPTS = {"labels": "SECURITY LABEL FOR fidelity ON SCHEMA public IS 'x'", "xml": "SELECT '<a/>'::xml"}
 
 
 class SqlServer(Protocol):
@@ -30,7 +34,7 @@ class SqlServer(Protocol):
 
 
 class Features(NamedTuple):
-    """What the corpus may use: a major version, and of ``icu``, ``lz4``, ``xml`` and the extensions those that are there."""
+    """What the corpus may use: a major version, and those of the ``PARTS`` and of the extensions that are there."""
 
     major: int
     parts: frozenset[str]
@@ -49,12 +53,10 @@ def features_of(server: SqlServer) -> Features:
         SELECT name FROM pg_available_extensions;
     """)
     parts = {row for row in rows[1:] if row in EXTENSIONS | {"icu", "lz4"}}
-    try:
-        server.sql("postgres", "SELECT '<a/>'::xml")
-    except SqlError:
-        pass
-    else:
-        parts.add("xml")
+    for part, attempt in ATTEMPTS.items():
+        with contextlib.suppress(SqlError):
+            server.sql("postgres", f"BEGIN; {attempt}; ROLLBACK")
+            parts.add(part)
     return Features(int(rows[0]), frozenset(parts))
 
 
@@ -73,13 +75,24 @@ def prepare_server(server: SqlServer, *, with_roles: bool = True) -> None:
 
 def create_corpus(server: SqlServer, database: str, features: Features) -> None:
     """Create the database on a prepared server and fill it, as far as ``features`` go."""
-    name = quoted(database)
-    server.sql("postgres", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+    server.sql("postgres", f"CREATE DATABASE {quoted(database)} TEMPLATE template0 ENCODING 'UTF8' {_locale(features)}")
     guards = [f"\\set since_{major} {int(features.major >= major)}" for major in range(15, NEWEST + 1)]
-    guards += [f"\\set has_{part} {int(part in features.parts)}" for part in sorted(EXTENSIONS | {"icu", "lz4", "xml"})]
+    guards += [f"\\set has_{part} {int(part in features.parts)}" for part in sorted(EXTENSIONS | PARTS)]
     script = [*guards, "SET client_min_messages = error;"]
     script += [path.read_text(encoding="utf-8") for path in sorted(FILES.glob("[0-9]*.sql"))]
     server.sql(database, "\n".join(script))
+
+
+def _locale(features: Features) -> str:
+    """That of the provider which a restore can most easily get wrong."""
+    words = ["LC_COLLATE 'C' LC_CTYPE 'C'"]
+    if "icu" in features.parts and features.major >= 15:
+        words.append("LOCALE_PROVIDER icu ICU_LOCALE 'de-u-kn-true'")
+        if features.major >= 16:
+            words.append("ICU_RULES '&a < g'")
+    elif features.major >= 17:
+        words.append("LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'")
+    return " ".join(words)
 
 
 def writable(script: str) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.pgfleet.backup.tests.fidelity.corpus import (
     features_of,
     prepare_server,
 )
+from ansible_collections.pgfleet.backup.tests.fidelity.labels import let_labels_be
 from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.local import Local, quoted
 
@@ -57,6 +58,7 @@ def database(local: Local) -> str:
 @pytest.fixture(scope="session")
 def corpus(embedded_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     """The modules on the embedded server, which has a database ``corpus``. It is shared: no test may change it."""
+    let_labels_be(embedded_server)
     prepare_server(embedded_server)
     create_corpus(embedded_server, "corpus", features_of(embedded_server))
     yield Local(embedded_server, tmp_path_factory.mktemp("corpus") / "backups")

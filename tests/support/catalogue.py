@@ -220,14 +220,16 @@ QUERIES: dict[str, str] = {
         WHERE coalesce(o.schema, '') !~ '^(pg_|information_schema)' AND d.objoid >= 16384
             AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
         UNION ALL SELECT 'schema public', obj_description(oid) FROM pg_namespace WHERE nspname = 'public'""",
-    "security label": "SELECT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels WHERE objtype <> 'database'",
+    "security label": "SELECT DISTINCT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels WHERE objtype <> 'database'",
     "database": f"""
         SELECT 'properties', concat_ws(' ', d.datdba::regrole, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
             coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'), to_jsonb(d) ->> 'daticurules',
             'limit', d.datconnlimit, 'connections', d.datallowconn, 'template', d.datistemplate,
             (SELECT spcname FROM pg_tablespace WHERE oid = d.dattablespace), {_acl("d.datacl", "d", "d.datdba")}, 'comment',
-            shobj_description(d.oid, 'pg_database')) FROM pg_database d WHERE d.datname = current_database()
+            shobj_description(d.oid, 'pg_database'), 'labels',
+            (SELECT array_agg(concat_ws(' ', provider, label) ORDER BY provider) FROM pg_shseclabel
+             WHERE classoid = 'pg_database'::regclass AND objoid = d.oid)) FROM pg_database d WHERE d.datname = current_database()
         UNION ALL SELECT concat_ws(' ', 'settings', nullif(setrole, 0)::regrole),
             (SELECT array_agg(s ORDER BY s)::text FROM unnest(setconfig) s) FROM pg_db_role_setting
         WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())""",

@@ -150,6 +150,8 @@ ALTER EVENT TRIGGER fidelity_forbids DISABLE;
 CREATE EVENT TRIGGER "fidelity replica" ON table_rewrite EXECUTE FUNCTION code.forbid();
 ALTER EVENT TRIGGER "fidelity replica" ENABLE REPLICA;
 ALTER EVENT TRIGGER fidelity_notes DISABLE;
+-- A restore fills the materialised views last, when this one is there and enabled.
+CREATE EVENT TRIGGER fidelity_refreshes ON ddl_command_end WHEN TAG IN ('REFRESH MATERIALIZED VIEW') EXECUTE FUNCTION code.note_command();
 
 ALTER FUNCTION code.odd_text() OWNER TO fidelity_owner;
 ALTER AGGREGATE code.total(integer) OWNER TO fidelity_owner;

@@ -1,7 +1,7 @@
 -- SPDX-FileCopyrightText: pgfleet maintainers
 -- SPDX-License-Identifier: GPL-3.0-or-later
 --
--- Comments on one of everything.
+-- Comments and security labels on one of everything.
 
 COMMENT ON SCHEMA types IS E'a comment with ''quotes'', "more",\n a line, a tab\t and a \\';
 COMMENT ON TABLE types.text IS '';
@@ -44,3 +44,24 @@ COMMENT ON SERVER fidelity_server IS 'of a server';
 COMMENT ON FOREIGN TABLE "foreign".rows IS 'of a foreign table';
 COMMENT ON PUBLICATION fidelity_some IS 'of a publication';
 COMMENT ON SUBSCRIPTION fidelity_subscription IS 'of a subscription';
+
+\if :has_labels
+SECURITY LABEL FOR fidelity ON SCHEMA types IS E'a label with ''quotes'', "more" and a \\';
+SECURITY LABEL FOR fidelity ON TABLE types.text IS 'ünïcode 🙂';
+SECURITY LABEL FOR fidelity ON COLUMN types.text.v IS 'of a column';
+SECURITY LABEL FOR fidelity ON TYPE kinds.mood IS 'of an enum';
+SECURITY LABEL FOR fidelity ON DOMAIN kinds.percent IS 'of a domain';
+SECURITY LABEL FOR fidelity ON SEQUENCE tables.huge IS 'of a sequence';
+SECURITY LABEL FOR fidelity ON FUNCTION code.add(integer, integer, integer[]) IS 'of a function';
+SECURITY LABEL FOR fidelity ON PROCEDURE code.work(integer, text) IS 'of a procedure';
+SECURITY LABEL FOR fidelity ON AGGREGATE code.total(integer) IS 'of an aggregate';
+SECURITY LABEL FOR fidelity ON LANGUAGE fidelity_pl IS 'of a language';
+SECURITY LABEL FOR fidelity ON VIEW code.plain IS 'of a view';
+SECURITY LABEL FOR fidelity ON MATERIALIZED VIEW code.z_first IS 'of a materialised view';
+SECURITY LABEL FOR fidelity ON EVENT TRIGGER fidelity_notes IS 'of an event trigger';
+SECURITY LABEL FOR fidelity ON LARGE OBJECT 4200002 IS 'of a large object';
+SECURITY LABEL FOR fidelity ON FOREIGN TABLE "foreign".rows IS 'of a foreign table';
+SECURITY LABEL FOR fidelity ON PUBLICATION fidelity_some IS 'of a publication';
+SECURITY LABEL FOR fidelity ON SUBSCRIPTION fidelity_subscription IS 'of a subscription';
+DO $$ BEGIN EXECUTE format('SECURITY LABEL FOR fidelity ON DATABASE %I IS %L', current_database(), 'it''s of a database'); END $$;
+\endif
