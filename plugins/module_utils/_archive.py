@@ -148,7 +148,8 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     ``checksummed``: its bytes are known to be those that were written.
     """
     if dump.format == "plain":
-        return _scan_plain(dump, foreign=not checksummed)
+        foreign = not checksummed
+        return _scan_plain(dump, foreign=foreign, restricted=foreign and executor.client.restricts)
     if dump.format == "directory":
         return _scan_folder(executor, dump)
     with executor.bulk_output():
@@ -201,8 +202,8 @@ def _scan(
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())
 
 
-def _scan_plain(dump: Dump, *, foreign: bool) -> Fingerprint:
-    scanner = PlainScanner(foreign=foreign)
+def _scan_plain(dump: Dump, *, foreign: bool, restricted: bool) -> Fingerprint:
+    scanner = PlainScanner(foreign=foreign, restricted=restricted)
     for chunk in dump.chunks():
         scanner.feed(chunk)
     scanner.finish()

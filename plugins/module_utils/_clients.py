@@ -18,6 +18,8 @@ __all__ = ["Client", "check_patched", "choose_client", "client_folders", "find_c
 
 # Debian and Ubuntu, and the PostgreSQL project's RPMs, keep every major version in a folder of its own.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
+# Since these releases psql has \restrict, by which a script that it is fed cannot give commands to psql itself.
+_RESTRICTS_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Client:
     def major(self) -> int:
         """``15`` for 15.18. Releases before 10 have two-part majors and count by their first part."""
         return self.numbers[0]
+
+    @property
+    def restricts(self) -> bool:
+        """Whether its psql can be told to obey no commands in a script but SQL."""
+        minor = self.numbers[1] if len(self.numbers) > 1 else 0
+        return self.major > max(_RESTRICTS_SINCE) or minor >= _RESTRICTS_SINCE.get(self.major, minor + 1)
 
     def path(self, tool: str) -> str:
         return os.path.join(self.folder, tool) if self.folder else tool

@@ -16,6 +16,7 @@ from typing import (
     Dict,
     Iterable,
     Iterator,
+    List,
     Optional,
 )
 
@@ -104,9 +105,8 @@ class PgExecutor(ToolRunner):
 
         ``timeout`` None is for what may rightly take as long as it takes.
         """
-        args = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
         result = self.run(
-            "psql", args, database=database, source=[_SYSTEM_FIRST, sql.encode("utf-8")],
+            "psql", self._query_args(), database=database, source=[_SYSTEM_FIRST, sql.encode("utf-8")],
             env={"PGCLIENTENCODING": "UTF8"}, timeout=timeout,
         )
         return result.stdout.decode("utf-8", "replace").rstrip("\n")
@@ -138,11 +138,16 @@ class PgExecutor(ToolRunner):
 
         By it others can tell that what the SQL made is in use. Raises what :meth:`query` would.
         """
-        argv = ["psql", *connection_args(self.context, database), "-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        argv = ["psql", *connection_args(self.context, database), *self._query_args()]
         script = "{0} \\g /dev/null\n{1}\n\\echo {2}\n".format(_PATIENCE, sql, READY)
         env = dict(self._env(database), PGCLIENTENCODING="UTF8")
         with self._held(argv, env=env, first=script.encode("utf-8")):
             yield
+
+    def _query_args(self) -> List[str]:
+        """A superuser has the server answer in English. To others psql tells the SQLSTATE, which has no language."""
+        args = ["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"]
+        return args if self.context.superuser else ["-v", "VERBOSITY=verbose", *args]
 
     def end_sessions(self) -> None:
         """End the sessions of this run on the server, and see them gone. A tool that died may have left one at work.

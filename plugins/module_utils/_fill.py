@@ -20,7 +20,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import U
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
-from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted
+from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted, protected
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
 from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance
@@ -55,7 +55,10 @@ def fill(
     tolerance = Tolerance(executor.log.add)
     started = time.monotonic()
     if dump.format == "plain":
-        source = adapted(dump.chunks(), server_version_num=session.context.server_version_num)
+        source = adapted(
+            protected(dump.chunks(), restrict=executor.client.restricts),
+            server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
+        )
         result = executor.run(
             "psql", PSQL, database=database, source=source, on_stdout=ignore, on_line=tolerance, announce=True,
             check=False,

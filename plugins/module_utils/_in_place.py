@@ -55,7 +55,7 @@ def fill_in_place(
             more, source = stack.enter_context(archive(executor, dump, scope))
             script = stack.enter_context(executor.stream("pg_restore", args + more, source=source))
             statements = adapted(
-                complete(script), server_version_num=session.context.server_version_num,
+                complete(script), server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
                 lock_seconds=lock_wait_timeout or _LOCK_SECONDS, attached=scope.attached,
             )
             if has_event_triggers(session, dump):

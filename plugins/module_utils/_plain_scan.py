@@ -34,13 +34,15 @@ _BY_HAND = "Make the dump of one database by pg_dump without --create, or restor
 class PlainScanner(RowCounter):
     """Fed with chunks of a plain dump; ``has_trailer`` says afterwards whether it came to its end.
 
-    A ``foreign`` dump may not hold what would act outside the database that it is restored into.
+    A ``foreign`` dump may not hold what would act outside the database that it is restored into. ``restricted``: psql
+    will obey no commands in it, should this scanner be led to take one for text.
     """
 
-    def __init__(self, *, foreign: bool) -> None:
+    def __init__(self, *, foreign: bool, restricted: bool = False) -> None:
         super().__init__()
         self.has_trailer = False
         self._foreign = foreign
+        self._restricted = restricted
         self._text = SqlSplitter()
         self._fresh = True  # no statement since the beginning, or since a trailer
         self._key: Optional[bytes] = None
@@ -143,6 +145,9 @@ class PlainScanner(RowCounter):
                              hint="Make the dump again with --encoding=UTF8.")
         elif strings:
             self._text.standard = strings.group(1) == b"on"
+            if not self._text.standard and not self._restricted:
+                self._refuse(text, "changes how text is read, and this psql has no protection against that",
+                             hint="Use client tools that have the fixes of August 2025, or a dump of another format.")
         elif path:
             self._schema = path.group(1)
         elif b"standard_conforming_strings" in text.lower():

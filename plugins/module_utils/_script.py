@@ -3,18 +3,20 @@
 r"""A dump as the SQL script that ``psql`` reads: what is adapted of it, and the proof that all of it came.
 
 Only its head is ever changed: the settings, and the DROP statements of ``--clean``. It ends where the first object is
-made, so neither data nor a function's body can be mistaken for anything.
+made, so neither data nor a function's body can be mistaken for anything. A plain dump's own protection is replaced as
+well, which is told by its random key.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Container, Iterable, Iterator, NamedTuple, Optional, Tuple
+import secrets
+from typing import Callable, Container, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import name_parts
 
-__all__ = ["ALL_SETTINGS", "Attached", "adapted", "complete"]
+__all__ = ["ALL_SETTINGS", "Attached", "adapted", "complete", "protected"]
 
 # Settings that newer pg_dump writes at the head of a dump, and the server version that first knows them.
 _SETTINGS_SINCE = {
@@ -38,6 +40,10 @@ _TAIL_BYTES = 1024
 _TAIL = re.compile(
     rb"\nCOMMIT;\n\n--\n-- PostgreSQL database dump complete\n--\n\n(?:\\unrestrict [A-Za-z0-9]+\n\n)?\Z"
 )
+# What may stand in front of pg_dump's own protection: comments and blank lines.
+_IN_FRONT = re.compile(rb"(?:[ \t\r]*(?:--[^\n]*)?\n)*")
+_RESTRICT = re.compile(rb"\\restrict ([A-Za-z0-9]+)[ \t\r]*\n")
+_MAX_LINE = 1024
 
 
 class Attached(NamedTuple):
@@ -51,19 +57,22 @@ class Attached(NamedTuple):
 
 
 def adapted(
-    chunks: Iterable[bytes], *, server_version_num: int, lock_seconds: Optional[int] = None,
+    chunks: Iterable[bytes], *, server_version_num: int, left_out: Callable[[str], None],
+    lock_seconds: Optional[int] = None,
     attached: Attached = Attached(),  # noqa: B008  # nothing of it can be changed
 ) -> Iterator[bytes]:
     """A script without the settings that the server does not know: ``psql`` stops at the first error.
 
-    ``lock_seconds`` bounds its waiting for locks, which a dump resets. What is ``attached`` is not dropped by itself,
-    which PostgreSQL refuses.
+    ``left_out`` is told the name of each. ``lock_seconds`` bounds its waiting for locks, which a dump resets. What is
+    ``attached`` is not dropped by itself, which PostgreSQL refuses.
     """
     unknown = [name.encode("ascii") for name, since in _SETTINGS_SINCE.items() if server_version_num < since]
 
     def adapt(head: bytes) -> bytes:
         for name in unknown:
-            head = re.sub(rb"(?m)^SET " + name + rb" = [^\n]*;\n", b"", head)
+            head, count = re.subn(rb"(?m)^SET " + name + rb" = [^\n]*;\n", b"", head)
+            if count:
+                left_out(name.decode("ascii"))
         if lock_seconds is not None:
             head = _LOCK_TIMEOUT.sub(b"SET lock_timeout = '%ds';" % lock_seconds, head)
         head = _DROP_INDEX.sub(lambda found: _unless(found, attached.indexes), head)
@@ -83,6 +92,46 @@ def adapted(
             yield from rest
             return
     yield adapt(pending)
+
+
+def protected(chunks: Iterable[bytes], *, restrict: bool) -> Iterator[bytes]:
+    r"""A plain dump under a protection of ours in the place of its own, the key of which whoever wrote it knows.
+
+    ``restrict``: psql knows ``\\restrict``. Where it does not, the dump is merely freed of what psql would fail at.
+    """
+    if restrict:
+        yield b"\\restrict %s\n" % secrets.token_hex(32).encode("ascii")
+    source = iter(chunks)
+    pending = b""
+    while True:  # once for each dump in the file
+        front = _IN_FRONT.match(pending)
+        start = front.end() if front else 0
+        yield pending[:start]
+        pending = pending[start:]
+        if b"\n" not in pending and len(pending) < _MAX_LINE:
+            chunk = next(source, None)
+            if chunk is None:
+                yield pending
+                return
+            pending += chunk
+            continue
+        found = _RESTRICT.match(pending)
+        if found is None:
+            yield pending
+            yield from source
+            return
+        end = b"\n\\unrestrict %s\n" % found.group(1)
+        pending = pending[found.end():]
+        while end not in pending:
+            cut = max(0, len(pending) - len(end))
+            yield pending[:cut]
+            chunk = next(source, None)
+            if chunk is None:
+                yield (pending[cut:] + b"\n").replace(end, b"\n")
+                return
+            pending = pending[cut:] + chunk
+        body, _end, pending = pending.partition(end)
+        yield body + b"\n"
 
 
 def complete(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -69,10 +69,10 @@ _PATTERNS: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
             "too many connections|remaining connection slots",
         ),
     ),
-    ("TARGET_EXISTS", ('database ".*" already exists',)),
+    ("TARGET_EXISTS", ('database ".*" already exists', r"\b42P04: ")),
     (
         "TARGET_IN_USE",
-        ("is being accessed by other users", "permission denied to terminate process"),
+        ("is being accessed by other users", "permission denied to terminate process", r"\b55006: "),
     ),
     ("INCOMPATIBLE_TARGET", ("because other objects depend on it", r"\b2BP01: ")),
 )

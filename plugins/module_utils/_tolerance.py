@@ -27,12 +27,13 @@ class _Harmless(NamedTuple):
     reason: str
 
 
+_UNKNOWN_SETTING = "a setting of the dump that this older server does not know"
 _HARMLESS = (
     _Harmless(
         # In whatever language, the setting's name ends the sentence.
         r"could not execute query: .*\W(?:{0})\W*$".format("|".join(ALL_SETTINGS)),
         r"SET (?:{0}) = ".format("|".join(ALL_SETTINGS)),
-        "a setting of the dump that this older server does not know",
+        _UNKNOWN_SETTING,
     ),
     _Harmless(
         r"could not execute query: .*\Wplpgsql\W*$",
@@ -88,6 +89,10 @@ class Tolerance:
             self._bad = True  # psql ends by itself
         elif self._bad and line.startswith("CONTEXT:") and self._message[0].startswith("pg_restore: "):
             self._fail()
+
+    def left_out(self, setting: str) -> None:
+        """``SET`` of that setting was taken out of a script, which would have ended there."""
+        self._tolerate("SET {0} is left out".format(setting), _UNKNOWN_SETTING)
 
     def finish(self) -> None:
         """The tool has ended. Raises for a message that was still coming."""

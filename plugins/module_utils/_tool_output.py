@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Callable, Generator, Iterator, List, NamedTuple, Tuple
 
@@ -13,6 +14,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import STD
 __all__ = ["OneReader", "ToolResult", "bounded", "first_error", "ignore", "is_missing", "only_stdout"]
 
 _MAX_BYTES = 256 * 1024 * 1024
+# In English, or in any language with its SQLSTATE, of which 00 to 02 are no errors.
+_ERROR = re.compile(r"error:|ERROR:|FATAL:|: +[^\s:]+:  (?!0[0-2])[0-9A-Z]{5}: ")
 _READER_GRACE = 5.0  # how long a reader may take to see that its tool has ended
 
 
@@ -51,7 +54,7 @@ def bounded(collected: List[bytes]) -> Callable[[bytes], None]:
 def first_error(stderr: str) -> str:
     """The line that names the cause: the first with an error in it, else the last."""
     lines = stderr.splitlines()
-    telling = [line for line in lines if "error:" in line or "ERROR:" in line or "FATAL:" in line]
+    telling = [line for line in lines if _ERROR.search(line)]
     return (telling or lines[-1:] or ["no message"])[0]
 
 

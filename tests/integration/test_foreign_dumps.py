@@ -194,6 +194,12 @@ def test_names_of_a_database_that_is_not_utf8(local: Local, tmp_path: Path) -> N
         assert differences(before, local.look("latin", database_properties=False)) == []
 
 
+def unprotected(dump: Path, *, injected: str) -> None:
+    """As old dumps are: they have no protection of their own, which psql would enforce."""
+    plain = "".join(line for line in dump.read_text().splitlines(keepends=True) if "restrict " not in line)
+    dump.write_text(plain.replace("SET client_min_messages", injected + "SET client_min_messages", 1))
+
+
 @pytest.mark.parametrize("injected", [
     "SELECT 1; \\! touch {0}\n", "\\! touch {0}\n", "SELECT E'\\'' \\o {0}\n;\n", "-- x\r\\! touch {0}\n",
     "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; COPY t FROM stdin;\n\\! touch {0}\n\\.\nEND;\n",
@@ -201,11 +207,37 @@ def test_names_of_a_database_that_is_not_utf8(local: Local, tmp_path: Path) -> N
 def test_a_command_hidden_in_a_plain_dump_is_not_run(local: Local, database: str, tmp_path: Path, injected: str) -> None:
     dump = pg_dump(local.server, database, tmp_path / "dump", "-Fp")
     made = tmp_path / "made"
-    text = dump.read_text()
-    # Old dumps have no protection of their own, which psql would enforce.
-    plain = "".join(line for line in text.splitlines(keepends=True) if "restrict " not in line)
-    dump.write_text(plain.replace("SET client_min_messages", injected.format(made) + "SET client_min_messages", 1))
+    unprotected(dump, injected=injected.format(made))
     result = local.restore(backup=str(dump), database="restored", strategy="create").failed_with("INVALID_BACKUP_FORMAT")
     assert "would act outside the target database" in result["msg"]
     assert not made.exists()
     assert "restored" not in local.databases()
+
+
+HIDDEN = "SELECT set_config('standard_conforming'||'_strings', 'off', false);\nSELECT 'x\\'' \\! touch {0}\n';\n"
+
+
+def test_a_command_that_no_scan_can_see_is_not_run_either(local: Local, database: str, tmp_path: Path) -> None:
+    """The server changes how text is read while psql reads it; psql itself must refuse."""
+    dump = pg_dump(local.server, database, tmp_path / "dump", "-Fp")
+    made = tmp_path / "made"
+    protected = dump.read_text()
+    unprotected(dump, injected=HIDDEN.format(made))
+    result = local.restore(backup=str(dump), database="restored", strategy="create").failed_with("RESTORE_FAILED")
+    assert "commands are restricted" in result["msg"]
+    # The same behind the dump's own protection, which its writer can take back.
+    key = protected.partition("\\restrict ")[2].split()[0]
+    dump.write_text(protected.replace("SET client_min_messages", HIDDEN.replace("\\!", f"\\unrestrict {key} \\!").format(made)
+                                      + "SET client_min_messages", 1))
+    local.restore(backup=str(dump), database="restored", strategy="create").failed_with("RESTORE_FAILED")
+    assert not made.exists()
+    assert "restored" not in local.databases()
+
+
+def test_two_protected_dumps_in_one_file(local: Local, database: str, tmp_path: Path) -> None:
+    """As "cat" puts them together; each has a protection with a key of its own."""
+    local.server.sql(database, "CREATE TABLE u (n int); INSERT INTO u VALUES (4)")
+    parts = [pg_dump(local.server, database, tmp_path / table, "-Fp", "-t", table).read_bytes() for table in ("t", "u")]
+    (tmp_path / "both").write_bytes(b"".join(parts))
+    done = local.restore(backup=str(tmp_path / "both"), database="restored", strategy="create").succeeded()
+    assert done["restore"]["verification"]["rows"] == 4

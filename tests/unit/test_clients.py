@@ -48,6 +48,14 @@ def test_versions(output: str, version: str, numbers: tuple[int, ...]) -> None:
     assert parse_version(output, folder="").path("psql") == "psql"
 
 
+@pytest.mark.parametrize(("version", "does"), [
+    ("12.22", False), ("13.21", False), ("13.22", True), ("15.13", False), ("15.14", True), ("17.5", False), ("17.6", True),
+    ("17beta1", False), ("18.0", True), ("19devel", True), ("9.6.24", False),
+])
+def test_which_psql_can_be_told_to_obey_no_commands(version: str, does: bool) -> None:
+    assert parse_version("pg_dump (PostgreSQL) " + version, folder="").restricts is does
+
+
 @pytest.mark.parametrize("output", ["", "pg_dump 17.11", "pg_dump (EnterpriseDB) 17", "sh: not found"])
 def test_what_is_no_version(output: str) -> None:
     with pytest.raises(BackupError, match=r"^CLIENT_NOT_FOUND"):

@@ -16,8 +16,8 @@ FRAGMENTS = ["'", "''", '"', "$$", "$a$", "$1", "$", "--", "/*", "*/", "\\", "E'
              ":", "::", ":x", ":'x'", ":USER", "create function ", "begin ", "end ", "\r", "é", "a$b$", "\\echo x\n"]
 
 
-def scan(text: bytes, *, foreign: bool = True) -> PlainScanner:
-    scanner = PlainScanner(foreign=foreign)
+def scan(text: bytes, *, foreign: bool = True, restricted: bool = True) -> PlainScanner:
+    scanner = PlainScanner(foreign=foreign, restricted=restricted)
     scanner.feed(text)
     scanner.finish()
     return scanner
@@ -82,6 +82,15 @@ def test_what_acts_elsewhere_or_reads_two_ways_is_refused_in_foreign_dumps(text:
 ])
 def test_backslashes_that_are_text_are_no_commands(text: bytes) -> None:
     assert scan(HEAD + text + TRAILER).has_trailer
+
+
+def test_another_reading_of_text_is_refused_where_psql_has_no_protection_against_it() -> None:
+    text = b"SET standard_conforming_strings = off;\n"
+    with pytest.raises(BackupError, match="no protection"):
+        scan(text, restricted=False)
+    scan(text)
+    scan(text, foreign=False, restricted=False)
+    scan(text.replace(b"off", b"on"), restricted=False)
 
 
 def protected(head: bytes, tail: bytes, between: bytes = b"SELECT 1;\n") -> bytes:
