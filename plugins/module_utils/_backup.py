@@ -47,6 +47,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, slot
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import sweep_own_folders
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import restore_md
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import choose, prune
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
@@ -86,6 +87,8 @@ def back_up(
         return
     os.umask(0o077)  # pg_dump writes files of its own; a hostile umask must neither open nor lock them
     ensure_backup_dir(options.backup_dir)
+    for path in sweep_own_folders():
+        run.log.add("Removed what a killed run left: {0}".format(path))
     for database, work in _work(session, options, instance, databases, result["pruned"]):
         try:
             result["backups"].append(work())

@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._executor import Pg
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import HOST
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
 from ansible_collections.pgfleet.backup.plugins.module_utils._outgoing import Outgoing, outgoing
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import own_folder
 from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import each, processors, until
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     PopenProcess,
@@ -127,7 +126,7 @@ class HostPGExecutor(PgExecutor):
         if not unpack:
             yield path
             return
-        with _own_folder(tempfile.gettempdir(), "pgfleet-clear-") as folder:
+        with own_folder() as folder:
 
             def lay_clear(file: Outgoing, stop: threading.Event) -> None:
                 place = os.path.join(folder, file.name)
@@ -143,7 +142,7 @@ class HostPGExecutor(PgExecutor):
             yield path
             return
         take_file = receive
-        with _own_folder(os.path.dirname(path), ".raw-") as folder:
+        with own_folder(os.path.dirname(path), ".raw-") as folder:
             yield folder
 
             def take(file: Outgoing, stop: threading.Event) -> None:
@@ -168,14 +167,3 @@ class HostPGExecutor(PgExecutor):
         except OSError:
             return None
         return found.f_bavail * found.f_frsize
-
-
-@contextmanager
-def _own_folder(parent: str, prefix: str) -> Iterator[str]:
-    """A new folder of ours, 0700, until the end."""
-    with storage_errors(parent):
-        folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

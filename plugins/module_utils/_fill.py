@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 import time
 from contextlib import ExitStack, contextmanager
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -19,10 +19,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
 from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import UNKNOWN
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import own_folder
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
 from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted, protected
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident
+from ansible_collections.pgfleet.backup.plugins.module_utils._storage import storage_errors, write_chunks
 from ansible_collections.pgfleet.backup.plugins.module_utils._tolerance import Tolerance
 from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import ignore
 
@@ -100,10 +102,10 @@ def archive(executor: PgExecutor, dump: Dump, scope: Scope) -> Iterator[Tuple[Li
         args = ["-F", FORMAT_SWITCH[dump.format]]
         wanted = scope.use_list()
         if wanted is not None:
-            file = stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="pgfleet-", encoding="ascii"))
-            file.write(wanted)
-            file.flush()
-            args += ["-L", stack.enter_context(executor.readable(file.name))]
+            place = os.path.join(stack.enter_context(own_folder()), "list")
+            with storage_errors(place):
+                write_chunks(place, [wanted.encode("ascii")])
+            args += ["-L", stack.enter_context(executor.readable(place))]
         if dump.format == "directory":
             yield [*args, stack.enter_context(readable_archive(executor, dump))], None
         else:

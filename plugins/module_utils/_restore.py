@@ -36,6 +36,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import data
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, hold_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, SIDE
+from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import sweep_own_folders
 from ansible_collections.pgfleet.backup.plugins.module_utils._previous import go_back
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_checks import check_restore
@@ -111,6 +112,8 @@ def restore(
         for finding in findings:
             if finding.level == BLOCKER:
                 raise finding.error()
+        for path in sweep_own_folders():
+            run.log.add("Removed what a killed run left: {0}".format(path))
         result["context"] = session.describe()  # the archive may have asked for a newer client
         if elsewhere:
             door = EngineDoor(str(params.get("docker_host") or ""), env)

@@ -42,8 +42,12 @@ def mentions(result: dict[str, Any], beginning: str) -> list[str]:
 
 @pytest.fixture
 def start_local(local: Local, start_module: Starter) -> Starter:
-    """Start ``pg_restore`` on the embedded server."""
-    return lambda **options: start_module("pg_restore", local.options(**options), env={"PATH": local.server.path()})
+    """Start ``pg_restore`` on the embedded server; ``tmp`` is the folder for temporary files."""
+    def start(tmp: Path | None = None, **options: Any) -> RunningModule:
+        env = {"PATH": local.server.path(), **({"TMPDIR": str(tmp)} if tmp else {})}
+        return start_module("pg_restore", local.options(**options), env=env)
+
+    return start
 
 
 def session_of(local: Local) -> Session:
@@ -57,19 +61,26 @@ def session_of(local: Local) -> Session:
 
 
 @pytest.mark.parametrize("strategy", ["swap", "drill"])
-def test_the_next_run_drops_what_a_killed_one_left(local: Local, start_local: Starter, strategy: str) -> None:
-    database = local.create("slow " + strategy, SLOW)
-    local.back_up(database)
+def test_the_next_run_drops_what_a_killed_one_left(
+    local: Local, start_local: Starter, tmp_path: Path, strategy: str
+) -> None:
+    database = local.create("slow " + strategy, SLOW + "CREATE TABLE big AS SELECT repeat(md5(n::text), 9) FROM generate_series(1, 2000) AS n")
+    local.back_up(database, compression="zstd")  # which these tools cannot read, so it is unpacked for them
+    tmp = tmp_path / "tmp"
+    tmp.mkdir()
     with standing_still(local.server):
-        running = start_local(database=database, strategy=strategy, confirm=database)
+        running = start_local(tmp, database=database, strategy=strategy, confirm=database)
         stands_still(local.server)
         kill(running)
         (left,) = made(local.server)
+    (folder,) = tmp.glob("pgfleet-*")
+    assert [path for path in folder.iterdir() if b"c81e728d9d4c2f636f067f89cc14862c" in path.read_bytes()], "rows in the clear"
     # Its tool goes on to its end; only then is nobody there any more.
     wait_until(lambda: our_sessions(local.server) == [])
-    done = local.restore(database=database, strategy="drill").succeeded()
+    done = local.restore(database=database, strategy="drill", env={"TMPDIR": str(tmp)}).succeeded()
     assert [line.split(",", maxsplit=1)[0] for line in mentions(done, "Dropped ")] == ["Dropped " + left]
-    assert made(local.server) == []
+    assert mentions(done, "Removed ") == [f"Removed what a killed run left: {folder}"]
+    assert (made(local.server), list(tmp.iterdir())) == ([], [])
     assert local.server.sql(database, "SELECT count(*) FROM t") == ["3"]
 
 
