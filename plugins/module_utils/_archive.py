@@ -149,7 +149,7 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     """
     if dump.format == "plain":
         foreign = not checksummed
-        return _scan_plain(dump, foreign=foreign, restricted=foreign and executor.client.restricts)
+        return _scan_plain(dump, foreign=foreign, restricted=foreign and executor.client.keeps_to_sql)
     if dump.format == "directory":
         return _scan_folder(executor, dump)
     with executor.bulk_output():

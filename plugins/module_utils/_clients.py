@@ -18,8 +18,7 @@ __all__ = ["Client", "check_patched", "choose_client", "client_folders", "find_c
 
 # Debian and Ubuntu, and the PostgreSQL project's RPMs, keep every major version in a folder of its own.
 _FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
-# Since these releases psql has \restrict, by which a script that it is fed cannot give commands to psql itself.
-_RESTRICTS_SINCE = {13: 22, 14: 19, 15: 14, 16: 10, 17: 6}
+_FIXED_BY_RESTRICT = "CVE-2025-8714"
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,13 @@ class Client:
 
     @property
     def restricts(self) -> bool:
-        """Whether its psql can be told to obey no commands in a script but SQL."""
-        minor = self.numbers[1] if len(self.numbers) > 1 else 0
-        return self.major > max(_RESTRICTS_SINCE) or minor >= _RESTRICTS_SINCE.get(self.major, minor + 1)
+        r"""Whether its psql has ``\restrict``, by which it is told to obey nothing in a script but SQL."""
+        return _FIXED_BY_RESTRICT not in {flaw.cve for flaw in open_flaws(self.numbers, ("psql",))}
+
+    @property
+    def keeps_to_sql(self) -> bool:
+        """Whether its psql then does, as far as is known."""
+        return not open_flaws(self.numbers, ("psql",))
 
     def path(self, tool: str) -> str:
         return os.path.join(self.folder, tool) if self.folder else tool

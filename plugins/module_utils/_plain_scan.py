@@ -147,7 +147,7 @@ class PlainScanner(RowCounter):
             self._text.standard = strings.group(1) == b"on"
             if not self._text.standard and not self._restricted:
                 self._refuse(text, "changes how text is read, and this psql has no protection against that",
-                             hint="Use client tools that have the fixes of August 2025, or a dump of another format.")
+                             hint="Install the newest minor release of the client tools, or use another format.")
         elif path:
             self._schema = path.group(1)
         elif b"standard_conforming_strings" in text.lower():

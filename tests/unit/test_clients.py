@@ -48,12 +48,14 @@ def test_versions(output: str, version: str, numbers: tuple[int, ...]) -> None:
     assert parse_version(output, folder="").path("psql") == "psql"
 
 
-@pytest.mark.parametrize(("version", "does"), [
-    ("12.22", False), ("13.21", False), ("13.22", True), ("15.13", False), ("15.14", True), ("17.5", False), ("17.6", True),
-    ("17beta1", False), ("18.0", True), ("19devel", True), ("9.6.24", False),
+@pytest.mark.parametrize(("version", "told", "keeps"), [
+    ("9.6.24", False, False), ("12.22", False, False), ("13.21", False, False), ("13.22", True, False), ("15.13", False, False),
+    ("15.14", True, False), ("15.18", True, False), ("15.19", True, True), ("17beta1", False, False), ("17.6", True, False),
+    ("17.11", True, True), ("18.0", True, False), ("18.6", True, True), ("19devel", True, True),
 ])
-def test_which_psql_can_be_told_to_obey_no_commands(version: str, does: bool) -> None:
-    assert parse_version("pg_dump (PostgreSQL) " + version, folder="").restricts is does
+def test_which_psql_can_be_told_to_obey_no_commands_and_keeps_to_it(version: str, told: bool, keeps: bool) -> None:
+    client = parse_version("pg_dump (PostgreSQL) " + version, folder="")
+    assert (client.restricts, client.keeps_to_sql) == (told, keeps)
 
 
 @pytest.mark.parametrize("output", ["", "pg_dump 17.11", "pg_dump (EnterpriseDB) 17", "sh: not found"])

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils import _own_folder
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import own_folder, sweep_own_folders
 
 HOLDER = """
@@ -76,7 +75,7 @@ def test_one_that_is_swept_before_it_is_locked_is_made_anew(place: Path, monkeyp
             assert sweep_own_folders() == [folder]
         return folder
 
-    monkeypatch.setattr(_own_folder.tempfile, "mkdtemp", made_and_swept)
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_swept)
     with own_folder() as folder:
         assert Path(folder).is_dir()
     assert left == []
