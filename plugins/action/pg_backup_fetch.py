@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -18,6 +16,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._fetch import check
 from ansible_collections.pgfleet.backup.plugins.module_utils._fetch_plan import read_fetch_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import describe_error, known_error, new_run
 from ansible_collections.pgfleet.backup.plugins.module_utils._remote_files import RemoteFiles
+from ansible_collections.pgfleet.backup.plugins.plugin_utils._on_host import run_on_host
 
 _LISTING = "pgfleet.backup.pg_backup_info"
 _FOR_THE_LISTING = ("instance", "database", "signing_key")
@@ -88,25 +87,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core ships no t
         return listing
 
     def _execute(self, command: str, stdin: bytes) -> Tuple[int, bytes, bytes]:
-        """Run ``command`` on the host as the task's user, as ActionBase does it, but without making text of bytes."""
-        connection, shell = self._connection, self._connection._shell  # noqa: SLF001  # Ansible gives it no other name
-        user, become_user = self._get_remote_user(), self.get_become_option("become_user")
-        if connection.become and (
-            constants.BECOME_ALLOW_SAME_USER or become_user != user or not any((user, become_user))
-        ):
-            command = connection.become.build_become_command(command, shell)
-        if connection.allow_executable and self._play_context.executable:
-            # The sleep lets ssh deliver the end of the output before it closes.
-            command = shell.append_command(command, "sleep 0")
-            command = "{0} -c {1}".format(self._play_context.executable, shlex.quote(command))
+        """Run ``command`` on the host as the task's user."""
         try:
-            status, output, errors = connection.exec_command(command, in_data=stdin, sudoable=True)
+            return run_on_host(self, self._connection, command, stdin)
         except AnsibleError as error:
             raise BackupError(
                 "CONNECTION_FAILED", "the connection to the host broke: {0}".format(error),
                 hint="Run the task again: it goes on where this one stopped.",
             ) from error
-        return status or 0, bytes(output), bytes(errors)
 
 
 def _diff(result: Mapping[str, Any]) -> Dict[str, str]:

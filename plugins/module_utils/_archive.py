@@ -153,7 +153,8 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     if dump.format == "directory":
         return _scan_folder(executor, dump)
     with executor.bulk_output():
-        return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=dump.chunks())
+        source = executor.log.progress.count(dump.chunks())
+        return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=source)
 
 
 def _scan_folder(executor: PgExecutor, dump: Dump) -> Fingerprint:
@@ -161,7 +162,8 @@ def _scan_folder(executor: PgExecutor, dump: Dump) -> Fingerprint:
     toc = _require_toc(dump)
     try:
         return Fingerprint(
-            *scan_members(dump.path, toc, lambda chunks: executor.in_time("reading the archive", chunks)), toc.counts())
+            *scan_members(dump.path, toc, lambda chunks: executor.log.progress.count(
+                executor.in_time("reading the archive", chunks))), toc.counts())
     except BackupError as error:
         if error.code != "UNSUPPORTED_BY_CLIENT":
             raise

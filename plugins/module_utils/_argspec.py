@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.validation import check_type_dict
 from ansible_collections.pgfleet.backup.plugins.module_utils._settings import SSL_MODES
 
-__all__ = ["NOT_EVERYWHERE", "RETENTION", "create_controller_module", "create_module", "given_options", "shared_spec"]
+__all__ = [
+    "NOT_EVERYWHERE", "RETENTION", "WATCHED", "create_controller_module", "create_module", "given_options",
+    "shared_spec",
+]
 
 RETENTION: Dict[str, Any] = {
     "type": "dict",
@@ -35,15 +38,19 @@ NOT_EVERYWHERE = frozenset((
     "session_role", "source_database", "stale_after", "strategy", "tables", "target_database", "timeout",
     "verified_only", "verify",
 ))
+# What an action tells a module that it watches; no option, so it is taken out before options are looked at.
+WATCHED = "_pgfleet_watched"
 
 
 class _Module(AnsibleModule):  # type: ignore[misc]  # ansible-core ships no types
     """A module whose options may come in a dictionary, and whose blank ones are unset."""
 
     params: Dict[str, Any]
+    watched: Optional[Mapping[str, Any]]
 
     def _load_params(self) -> None:
         super()._load_params()
+        self.watched = self.params.pop(WATCHED, None)
         self.params = given_options(self.params, self.argument_spec)
 
 

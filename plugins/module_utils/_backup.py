@@ -21,7 +21,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import 
     probe_backup_dir,
     sweep_partials,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner, next_sequence, sets_in
+from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import (
+    check_owner,
+    newest_verified,
+    next_sequence,
+    sets_in,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._compression import require_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
@@ -173,7 +178,8 @@ def _make_set(
                     "{0}: only a superuser can read password verifiers; roles are kept without".format(database)
                 )
             partial.write_text(GLOBALS_FILE, roles_script(roles, database=database))
-        dumped = write_dump(executor, partial, database, plan, options)
+        before = newest_verified(item for item in sets if item.kind == options.kind)
+        dumped = write_dump(executor, partial, database, plan, options, before=before)
         manifest = database_manifest(
             session, identity, options, dumped,
             facts=facts,

@@ -58,10 +58,11 @@ def drill(
     with new_database(session, name, source.properties, target=database, silent=silent):
         started = time.monotonic()
         try:
-            filled = fill(
-                session, name, source.dump, jobs=jobs, switches=["--no-subscriptions", *switches], analyze=analyze
-            )
-            verification = verify_content(session, name, fingerprint)
+            with source.restoring(session.executor, name):
+                filled = fill(
+                    session, name, source.dump, jobs=jobs, switches=["--no-subscriptions", *switches], analyze=analyze
+                )
+                verification = verify_content(session, name, fingerprint)
         except BackupError as error:
             if error.code in _DAMNING:
                 _record(source, {"result": "failed", "seconds": _since(started), "message": error.msg})

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from typing import Iterable, NamedTuple, Optional, Sequence
+from typing import Callable, Iterable, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
     FORMAT_SWITCH,
@@ -33,6 +33,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
     compression_switch,
     dump_args,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._progress import UNKNOWN, Expected
+from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet
 
 __all__ = ["DumpPlan", "Dumped", "plan_dump", "write_dump"]
 
@@ -82,15 +84,18 @@ def plan_dump(
 
 
 def write_dump(
-    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions
+    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions, *,
+    before: Optional[BackupSet] = None,
 ) -> Dumped:
     """Dump ``database`` into the partial set, and read the dump back when ``verify`` asks for it.
 
-    Sizes and checksums are taken on the way. Raises ``BackupError``; the partial set is the caller's to discard.
+    Sizes and checksums are taken on the way. ``before`` is an earlier set of the same, by which one may guess how much
+    there is to do. Raises ``BackupError``; the partial set is the caller's to discard.
     """
+    progress = executor.log.progress
     if plan.format == "directory":
         name = DUMP_FOLDER
-        dump_seconds = _write_folder(executor, partial, database, plan, options)
+        dump_seconds = _write_folder(executor, partial, database, plan, options, before)
     else:
         name = {
             "custom": DUMP_CUSTOM,
@@ -99,20 +104,26 @@ def write_dump(
         }[plan.format]
         with partial.open(name) as file, executor.bulk_output() as transport:
             executor.transport = transport
-            dump_seconds = executor.run(
-                "pg_dump", _args(executor, plan, options, output=None), database=database,
-                on_stdout=file.write, announce=True,
-            ).seconds
+            with progress.step(
+                "dumping", database, measure=lambda: (file.size, None), expected=_expected(plan, before)
+            ):
+                dump_seconds = executor.run(
+                    "pg_dump", _args(executor, plan, options, output=None), database=database,
+                    on_stdout=file.write, announce=True,
+                ).seconds
     fingerprint, seconds = None, 0.0
     if options.verify in ("archive", "restore"):
         started = time.monotonic()
-        fingerprint = scan(executor, identify(os.path.join(partial.path, name)), checksummed=True)
+        took = before.manifest["timings"]["verify_seconds"] if before else None
+        with progress.step("verifying", database, expected=Expected(seconds=took)):
+            fingerprint = scan(executor, identify(os.path.join(partial.path, name)), checksummed=True)
         seconds = time.monotonic() - started
     return Dumped(plan, executor.transport, fingerprint, dump_seconds, seconds)
 
 
 def _write_folder(
-    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions
+    executor: PgExecutor, partial: PartialSet, database: str, plan: DumpPlan, options: BackupOptions,
+    before: Optional[BackupSet],
 ) -> float:
     """pg_dump → files → compression where it is ours → checksum → the set; the seconds it took."""
     path = os.path.join(partial.path, DUMP_FOLDER)
@@ -122,15 +133,49 @@ def _write_folder(
     def receive(name: str, size: int, chunks: Iterable[bytes]) -> None:
         packer = choose_packer(size, level) if plan.packed and is_data(name) else NO_PACKER
         with partial.open("{0}/{1}{2}".format(DUMP_FOLDER, name, packer.suffix)) as file:
-            packer.pack(chunks, file.write)
+            packer.pack(executor.log.progress.count(chunks), file.write)
 
     started = time.monotonic()
     own = executor.writes_here and not plan.packed
-    with executor.writable(path, None if own else receive) as place:
+    progress = executor.log.progress
+    with progress.step("storing", database), executor.writable(path, None if own else receive) as place, progress.step(
+        "dumping", database, measure=_so_far(executor, place, plan), expected=_expected(plan, before)
+    ):
         executor.run("pg_dump", _args(executor, plan, options, output=place), database=database, announce=True)
     if own:
         partial.adopt(DUMP_FOLDER)
     return time.monotonic() - started
+
+
+def _so_far(executor: PgExecutor, place: str, plan: DumpPlan) -> Callable[[], Tuple[Optional[int], Optional[int]]]:
+    """What pg_dump has written. It makes a table's file when it begins with it."""
+    def look() -> Tuple[Optional[int], Optional[int]]:
+        files = executor.written(place)
+        if files is None:
+            return None, None
+        begun = sum(_is_of_table(name) for name, _size in files)
+        return sum(size for _name, size in files), max(0, begun - plan.jobs)
+
+    return look
+
+
+def _expected(plan: DumpPlan, before: Optional[BackupSet]) -> Expected:
+    """What the dump before came to. What is compressed only afterwards is larger while it is dumped."""
+    if before is None:
+        return UNKNOWN
+    dump = [entry for entry in before.manifest["files"] if entry["path"].startswith(DUMP_FOLDER)]
+    alike = before.format == plan.format and before.manifest["compression"] == str(plan.compression)
+    return Expected(
+        bytes=sum(entry["size"] for entry in dump) if alike and not plan.packed else None,
+        tables=sum(_is_of_table(entry["path"]) for entry in dump) or None,
+        seconds=before.manifest["timings"]["dump_seconds"],
+    )
+
+
+def _is_of_table(path: str) -> bool:
+    """Whether a file of a directory archive, compressed or not, holds the rows of a table."""
+    name = os.path.basename(path)
+    return ".dat" in name and name[0].isdigit()
 
 
 def _args(executor: PgExecutor, plan: DumpPlan, options: BackupOptions, *, output: Optional[str]) -> Sequence[str]:

@@ -18,6 +18,7 @@ from typing import (
     Iterator,
     List,
     Optional,
+    Tuple,
 )
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._connection import connection_args
@@ -84,6 +85,13 @@ class PgExecutor(ToolRunner):
 
         At a successful end each file is handed to ``receive(name, bytes, chunks)``, several at a time. With None the
         tool writes ``path`` itself, which only tools of the host can.
+        """
+
+    @abstractmethod
+    def written(self, place: str) -> Optional[List[Tuple[str, int]]]:
+        """Name and size of each file that is in a :meth:`writable` ``place`` so far; None when it cannot be seen.
+
+        For another thread to look on. Raises OSError.
         """
 
     @abstractmethod

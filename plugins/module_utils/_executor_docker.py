@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import AbstractSet, Iterable, Iterator, Mapping, Optional, Sequence
+from typing import AbstractSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
 from ansible_collections.pgfleet.backup.plugins.module_utils._container_wall import may_look_into, open_folder
@@ -24,6 +24,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._wall_process impor
 
 __all__ = ["DockerPGExecutor"]
 
+_OUT = "out"
 _STAGING = "/tmp"  # noqa: S108  # the one folder that every image has; what we make in it has a name of its own
 # Ends every process of a run: they are told by PGAPPNAME, which pg_dump's parallel workers inherit. The values
 # travel as positional parameters. $1: application name, $2: signal (0 only counts); prints how many there were.
@@ -178,8 +179,18 @@ class DockerPGExecutor(PgExecutor):
             raise ValueError("nothing that a container writes is already where it belongs")
         with self._staged() as staging:
             self.transport = staging.transport
-            yield staging.place + "/out"
-            staging.collect("out", receive)
+            yield "{0}/{1}".format(staging.place, _OUT)
+            staging.collect(_OUT, receive)
+
+    def written(self, place: str) -> Optional[List[Tuple[str, int]]]:
+        staging = self._staging
+        if staging is None or staging.wall is None:
+            return None
+        folder = staging.wall.inner(os.path.basename(place))
+        try:
+            return folder.files()
+        finally:
+            folder.close()
 
     @contextmanager
     def bulk_output(self) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from typing import AbstractSet, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import AbstractSet, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, find_clients
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import LOCAL, DbContext
@@ -151,6 +151,10 @@ class HostPGExecutor(PgExecutor):
                 os.unlink(file.path)  # so that there need not be room for both
 
             each(outgoing(folder), take, threads=processors())
+
+    def written(self, place: str) -> Optional[List[Tuple[str, int]]]:
+        with os.scandir(place) as entries:
+            return [(entry.name, entry.stat(follow_symlinks=False).st_size) for entry in entries]
 
     @contextmanager
     def bulk_output(self) -> Iterator[str]:

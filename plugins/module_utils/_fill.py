@@ -58,7 +58,7 @@ def fill(
     started = time.monotonic()
     if dump.format == "plain":
         source = adapted(
-            protected(dump.chunks(), restrict=executor.client.restricts),
+            protected(executor.log.progress.count(dump.chunks()), restrict=executor.client.restricts),
             server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
         )
         result = executor.run(
@@ -109,7 +109,7 @@ def archive(executor: PgExecutor, dump: Dump, scope: Scope) -> Iterator[Tuple[Li
         if dump.format == "directory":
             yield [*args, stack.enter_context(readable_archive(executor, dump))], None
         else:
-            yield args, dump.chunks()
+            yield args, executor.log.progress.count(dump.chunks())
 
 
 def has_event_triggers(session: Session, dump: Dump) -> bool:
@@ -139,9 +139,10 @@ def gather_statistics(session: Session, database: str, dump: Dump, *, jobs: int,
             args.append("--missing-stats-only")
         # The database's own encoding for clients need not hold all of its names. Those that it finds by itself are
         # best not converted at all: in SQL_ASCII they are in no encoding. Those that it is told are in UTF8.
-        executor.run(
-            "vacuumdb", args, database=database, env={"PGCLIENTENCODING": "UTF8" if tables else "SQL_ASCII"}
-        )
+        with executor.log.progress.step("analyzing"):
+            executor.run(
+                "vacuumdb", args, database=database, env={"PGCLIENTENCODING": "UTF8" if tables else "SQL_ASCII"}
+            )
     except BackupError as error:
         executor.log.add_warning("{0} is restored, but has no statistics yet: {1}".format(database, error))
 
@@ -173,7 +174,8 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
     fingerprint = _nameable(executor, fingerprint)
     special = executor.query_json(_queries.SPECIAL_TABLES, database=database)
     counts = _queries.row_counts(sorted(fingerprint.tables), with_partitions=special["partitioned"])
-    rows = executor.query_json(counts, database=database, timeout=None)
+    with executor.log.progress.step("comparing"):
+        rows = executor.query_json(counts, database=database, timeout=None)
     for table, expected in sorted(fingerprint.tables.items()):
         # An extension brings rows of its own, beside those that were dumped.
         more = table in special["of_extensions"] and rows.get(table, -1) > expected

@@ -7,6 +7,8 @@ from __future__ import annotations
 from typing import List, Set
 from urllib.parse import quote
 
+from ansible_collections.pgfleet.backup.plugins.module_utils._progress import Progress
+
 __all__ = ["Redactor", "RunLog"]
 
 _MASK = "********"
@@ -36,9 +38,13 @@ class Redactor:
 
 
 class RunLog:
-    """Lines in the order they happened. Control characters are shown, not obeyed."""
+    """Lines in the order they happened. Control characters are shown, not obeyed.
+
+    ``progress`` is what is happening now.
+    """
 
     def __init__(self, redactor: Redactor) -> None:
+        self.progress = Progress()
         self._redactor = redactor
         self._lines: List[str] = []
         self._warnings: List[str] = []

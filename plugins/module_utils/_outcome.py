@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import traceback
 from contextlib import contextmanager
@@ -15,12 +16,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import new_set_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
 from ansible_collections.pgfleet.backup.plugins.module_utils._plan_diff import plan_diff
+from ansible_collections.pgfleet.backup.plugins.module_utils._progress import written_to
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-__all__ = ["describe_error", "failure", "interruptible", "known_error", "new_run", "success"]
+__all__ = ["describe_error", "failure", "interruptible", "known_error", "new_run", "success", "watched"]
 
 _MIN_SECRET = 8
 # What a context always has, null where a run did not come to know it.
@@ -64,6 +66,20 @@ def interruptible() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+@contextmanager
+def watched(module: AnsibleModule, run: Run) -> Iterator[None]:
+    """Let the action that started the module see how far it has come, if it asked for that."""
+    asked = module.watched
+    if not asked:
+        yield
+        return
+    mark = str(asked["mark"])
+    folder = os.path.expanduser(os.path.expandvars(module._remote_tmp))  # noqa: SLF001  # where Ansible keeps its own
+    path = os.path.join(folder, "pgfleet-{0}".format(os.path.basename(mark)))
+    with written_to(path, run.log.progress, mark=mark, first=float(asked["first"]), clean=run.redactor):
+        yield
 
 
 def success(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[str, Any]:

@@ -178,10 +178,10 @@ class _Restore:
                     switches=self.options.switches(), analyze=self.options.analyze,
                     location=self.options.drill_location,
                 )
-            elif self.options.strategy == "in_place":
-                filled, verification = self._in_place()
             else:
-                filled, verification = self._beside()
+                replace = self._in_place if self.options.strategy == "in_place" else self._beside
+                with self.source.restoring(self.session.executor, self.target):
+                    filled, verification = replace()
         return {
             "database": self.source_name,
             "target_database": self.target,

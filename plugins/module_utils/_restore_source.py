@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, ContextManager, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, Fingerprint, identify, scan
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import find_backup
@@ -18,6 +18,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_TAR,
     MANIFEST_FILE,
     PLAIN_SUFFIXES,
+)
+from ansible_collections.pgfleet.backup.plugins.module_utils._progress import (
+    Expected,
+    Measure,
+    read_by_children,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, check_files
@@ -88,14 +93,34 @@ class Source(NamedTuple):
             "bytes": self.backup.bytes if self.backup else None,
         }
 
+    def restoring(self, executor: PgExecutor, database: str) -> ContextManager[None]:
+        """The step of restoring it into ``database``, for those who watch."""
+        drill = self.backup.drill if self.backup else None
+        seconds = drill["seconds"] if drill and drill["result"] == "ok" else None
+        path, size = self.dump.path, None
+        measure: Optional[Measure] = None
+        if self.dump.format == "directory":
+            if executor.writes_here:  # else what reads it is in a container
+                measure = _read_so_far
+                size = sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path))
+        elif self.dump.compression == "none":
+            size = os.path.getsize(path)
+        return executor.log.progress.step(
+            "restoring", database, measure=measure, expected=Expected(bytes=size, seconds=seconds))
+
     def validate(self, executor: PgExecutor) -> Fingerprint:
         """Read the dump to its end. What the manifest counted must be found again. Raises ``VERIFY_FAILED``."""
-        fingerprint = scan(executor, self.dump, checksummed=self.backup is not None)
+        with executor.log.progress.step("verifying", str(self.manifest.get("database") or self.dump.path)):
+            fingerprint = scan(executor, self.dump, checksummed=self.backup is not None)
         recorded = self.manifest.get("fingerprint")
         if recorded and recorded["tables"] != fingerprint.tables:
             raise BackupError("VERIFY_FAILED", "{0} does not hold the rows that its manifest counted".format(
                 self.dump.path))
         return fingerprint
+
+
+def _read_so_far() -> Tuple[Optional[int], Optional[int]]:
+    return read_by_children("pg_restore"), None
 
 
 def find_source(

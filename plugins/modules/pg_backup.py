@@ -310,7 +310,13 @@ from typing import Any, Dict
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import RETENTION, create_module
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up
-from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
+from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import (
+    failure,
+    interruptible,
+    new_run,
+    success,
+    watched,
+)
 
 
 def main() -> None:
@@ -346,7 +352,7 @@ def main() -> None:
     run = new_run("BACKUP_FAILED", module.no_log_values)
     result: Dict[str, Any] = {}
     try:
-        with interruptible():
+        with interruptible(), watched(module, run):
             back_up(module.params, dict(os.environ), run=run, check=module.check_mode, result=result)
     except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))

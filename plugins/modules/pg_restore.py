@@ -294,7 +294,13 @@ import os
 from typing import Any, Dict
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._argspec import create_module
-from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import failure, interruptible, new_run, success
+from ansible_collections.pgfleet.backup.plugins.module_utils._outcome import (
+    failure,
+    interruptible,
+    new_run,
+    success,
+    watched,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore import restore
 
 
@@ -327,7 +333,7 @@ def main() -> None:
     run = new_run("RESTORE_FAILED", module.no_log_values)
     result: Dict[str, Any] = {}
     try:
-        with interruptible():
+        with interruptible(), watched(module, run):
             restore(module.params, dict(os.environ), run=run, check=module.check_mode, result=result)
     except Exception as error:  # noqa: BLE001  # the one place where everything ends up
         module.fail_json(**failure(module, run, result, error))

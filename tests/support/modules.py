@@ -55,11 +55,15 @@ class ModuleResult:
 
 
 class RunningModule:
-    """A module at work: to look at, or to send a signal to, before ``finish`` gives its result."""
+    """A module at work: to look at, or to send a signal to, before ``finish`` gives its result.
+
+    ``tmp`` is where it may keep temporary files.
+    """
 
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self.process = process
         self._folder = folder
+        self.tmp = folder / "tmp"
 
     def finish(self, timeout: float = MODULE_SECONDS) -> ModuleResult:
         """Wait for its end. Output that is not a module's answer, a traceback for example, is an error."""
