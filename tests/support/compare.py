@@ -9,8 +9,9 @@ snapshot holds hashes, not rows, so one taken before a disaster can be kept and 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.pgfleet.backup.tests.support.catalogue import QUERIES
 
@@ -36,7 +37,7 @@ _SESSION = """
 """
 
 _TABLES = """
-    SELECT json_build_array(c.oid::regclass::text, c.relkind = 'r')
+    SELECT json_build_array('name of a table', c.oid::regclass::text, c.relkind = 'r')
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
         AND (c.relkind = 'r' OR c.relkind = 'm' AND c.relispopulated)
@@ -44,8 +45,8 @@ _TABLES = """
 """
 
 _SEQUENCES = """
-    SELECT seqrelid::regclass::text FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
-    WHERE c.relpersistence <> 't' ORDER BY 1;
+    SELECT json_build_array('name of a sequence', seqrelid::regclass::text, '') FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+    WHERE c.relpersistence <> 't' ORDER BY 1::text;
 """
 
 
@@ -76,14 +77,17 @@ def snapshot(sql: SqlRunner, *, database_properties: bool = True) -> Snapshot:
     ``database_properties``: owner, settings, privileges and comment of the database itself; leave them out to compare
     with a restore that is not meant to bring them.
     """
+    catalogue = _catalogue(sql)
+    tables = catalogue.pop("name of a table")
+    sequences = catalogue.pop("name of a sequence")
+    if not database_properties:
+        del catalogue["database"]
+    content = _content(sql, tables, sequences)
+    of_tables, of_sequences = content[: len(tables)], content[len(tables) :]
     return Snapshot(
-        tables=_tables(sql),
-        sequences=_sequences(sql),
-        catalogue={
-            kind: rows
-            for kind, rows in _catalogue(sql).items()
-            if database_properties or kind != "database"
-        },
+        tables={name: Table(int(rows), text) for name, (rows, text) in zip(tables, of_tables, strict=True)},
+        sequences={name: "|".join(value) for name, value in zip(sequences, of_sequences, strict=True)},
+        catalogue=catalogue,
     )
 
 
@@ -111,39 +115,28 @@ def _compare(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> 
     return lost + new + other
 
 
-def _tables(sql: SqlRunner) -> dict[str, Table]:
-    names = [json.loads(row) for row in sql(_SESSION + _TABLES)]
-    # The row goes by a name that no column has: in "t::text" a column t would win over the row.
-    queries = [
-        f"SELECT count(*), md5(coalesce(string_agg(md5(pgfleet_row::text), '' ORDER BY md5(pgfleet_row::text)), ''))"
-        f" FROM {'ONLY ' if ordinary else ''}{name} AS pgfleet_row;"
-        for name, ordinary in names
-    ]
-    results = sql(_SESSION + "\n".join(queries)) if queries else []
-    tables = {}
-    for (name, _ordinary), row in zip(names, results, strict=True):
-        rows, content = row.split("|")
-        tables[name] = Table(int(rows), content)
-    return tables
-
-
-def _sequences(sql: SqlRunner) -> dict[str, str]:
-    names = sql(_SESSION + _SEQUENCES)
-    if not names:
-        return {}
-    queries = [f"SELECT last_value, is_called FROM {name};" for name in names]
-    return dict(zip(names, sql(_SESSION + "\n".join(queries)), strict=True))
-
-
-def _catalogue(sql: SqlRunner) -> dict[str, dict[str, str]]:
+def _catalogue(sql: SqlRunner) -> dict[str, dict[str, Any]]:
+    """All that takes one question: each kind of object, and by name what there is to say of it."""
     parts = [
         f"SELECT json_build_array('{kind}', name, what) FROM ({query}) AS q (name, what);"
         for kind, query in QUERIES.items()
     ]
-    found: dict[str, dict[str, str]] = {kind: {} for kind in QUERIES}
-    for row in sql(_SESSION + "\n".join(parts)):
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in (*QUERIES, "name of a table", "name of a sequence")}
+    for row in sql(_SESSION + _TABLES + _SEQUENCES + "\n".join(parts)):
         kind, name, what = json.loads(row)
         if name in found[kind]:
             raise AssertionError(f"two objects of kind {kind} go by the name {name}; the comparison would miss one")
         found[kind][name] = what
     return found
+
+
+def _content(sql: SqlRunner, tables: Mapping[str, bool], sequences: Iterable[str]) -> list[list[str]]:
+    """A row for each table, and one for each sequence. ``tables`` says which of them are ordinary ones."""
+    # The row goes by a name that no column has: in "t::text" a column t would win over the row.
+    queries = [
+        f"SELECT count(*), md5(coalesce(string_agg(md5(pgfleet_row::text), '' ORDER BY md5(pgfleet_row::text)), ''))"
+        f" FROM {'ONLY ' if ordinary else ''}{name} AS pgfleet_row;"
+        for name, ordinary in tables.items()
+    ]
+    queries += [f"SELECT last_value, is_called FROM {name};" for name in sequences]
+    return [row.split("|") for row in sql(_SESSION + "\n".join(queries))] if queries else []
