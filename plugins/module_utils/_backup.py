@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import functools
 import os
+from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
@@ -62,6 +63,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     open_session,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._shrinkage import SUSPICIOUS, judged, suspicion
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import together
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, read_set
 
 __all__ = ["back_up", "back_up_database"]
@@ -163,17 +165,22 @@ def _make_set(
     warnings_before = len(executor.log.warnings)
     created = _now()
     identity = SetIdentity(new_set_id(created), executor.run_id, instance, database, next_sequence(sets), created)
-    facts = executor.query_json(_queries.DATABASE, database=database)
-    facts = shared_text(facts, facts["encoding"])
-    plan = plan_dump(executor, options, database_bytes=facts["bytes"], encoding=facts["encoding"])
-    with PartialSet.create(folder, identity.set_id) as partial:
-        roles: List[Dict[str, Any]] = []
+    superuser = bool(session.server["superuser"])
+    questions = {"facts": _queries.DATABASE}
+    if options.include_globals:
+        questions["roles"] = _queries.roles(with_verifiers=superuser)
+    answers = executor.query_json(together(questions), database=database)
+    answers = shared_text(answers, answers["facts"]["encoding"])
+    facts: Dict[str, Any] = answers["facts"]
+    roles: List[Dict[str, Any]] = answers.get("roles", [])
+    with ExitStack() as stack:
+        room = stack.enter_context(executor.staging()) if options.format == "directory" else None
+        plan = plan_dump(
+            executor, options, database_bytes=facts["bytes"], encoding=facts["encoding"], room=room
+        )
+        partial = stack.enter_context(PartialSet.create(folder, identity.set_id))
         if options.include_globals:
-            answer = executor.query_json(
-                _queries.roles(with_verifiers=bool(session.server["superuser"])), database=database
-            )
-            roles = shared_text(answer, facts["encoding"])
-            if not session.server["superuser"]:
+            if not superuser:
                 executor.log.add_warning(
                     "{0}: only a superuser can read password verifiers; roles are kept without".format(database)
                 )

@@ -52,8 +52,8 @@ def drill(
     """
     if source.dump.format == "plain" and source.backup is None:
         _refuse_subscriptions(source)
-    sweep_databases(session, database)
-    name = truncate_name(database, DRILL + free_moment(session, database, [DRILL]))
+    there = sweep_databases(session, database)
+    name = truncate_name(database, DRILL + free_moment(there, database, [DRILL]))
     silent = has_event_triggers(session, source.dump)
     with new_database(session, name, source.properties, target=database, silent=silent):
         started = time.monotonic()

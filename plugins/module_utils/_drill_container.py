@@ -130,7 +130,7 @@ def _connect(executor: DockerPGExecutor, door: EngineDoor) -> Session:
                 retryable=False,
             )
         time.sleep(_POLL)
-    server = executor.query_json(_queries.PROBE, database=_USER)
+    server = executor.ask_first(_queries.PROBE, database=_USER)
     executor.context = replace(
         executor.context,
         server_version=server["server_version"].split()[0],

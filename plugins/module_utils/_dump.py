@@ -63,18 +63,19 @@ class Dumped(NamedTuple):
 
 
 def plan_dump(
-    executor: PgExecutor, options: BackupOptions, *, database_bytes: Optional[int], encoding: str
+    executor: PgExecutor, options: BackupOptions, *, database_bytes: Optional[int], encoding: str, room: Optional[int]
 ) -> DumpPlan:
-    """Settle format, compression and jobs by what this client and this place can do."""
+    """Settle format, compression and jobs by what this client and this place can do.
+
+    ``room`` is what :meth:`PgExecutor.staging` says, None for what is not staged.
+    """
     chosen = options.format
-    if chosen == "directory":
-        room = executor.staging_room()
-        if room is not None and database_bytes is not None and room < database_bytes:
-            executor.log.add_warning(
-                "the container has room for {0} bytes, and the database holds {1}: it is streamed in the custom "
-                "format, which restores without parallel jobs".format(room, database_bytes)
-            )
-            chosen = "custom"
+    if room is not None and database_bytes is not None and room < database_bytes:
+        executor.log.add_warning(
+            "the container has room for {0} bytes, and the database holds {1}: it is streamed in the custom "
+            "format, which restores without parallel jobs".format(room, database_bytes)
+        )
+        chosen = "custom"
     # Files that are compressed here are first written as they are, into the container or beside the set.
     room_here = not executor.writes_here or (
         shutil.disk_usage(options.backup_dir).free >= (database_bytes or 0)

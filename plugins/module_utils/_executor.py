@@ -99,8 +99,11 @@ class PgExecutor(ToolRunner):
         """Inside, what tools without input print takes the fastest way there is: the transport that this is."""
 
     @abstractmethod
-    def staging_room(self) -> Optional[int]:
-        """Free bytes where :meth:`writable` stages, 0 where it cannot; None when it stages nowhere."""
+    def staging(self) -> ContextManager[Optional[int]]:
+        """Have the place where :meth:`writable` stages ready inside: its free bytes, 0 where nothing can be staged.
+
+        None when nothing need be staged.
+        """
 
     @abstractmethod
     def free_space(self, path: str) -> Optional[int]:
@@ -120,9 +123,17 @@ class PgExecutor(ToolRunner):
         return result.stdout.decode("utf-8", "replace").rstrip("\n")
 
     def query_json(self, sql: str, *, database: str, timeout: Optional[float] = _QUERY_SECONDS) -> Any:
-        """Run a query that returns one JSON value."""
-        text = self.query(sql, database=database, timeout=timeout)
-        return json.loads(text) if text else None
+        """Run a query that returns one JSON value, or no row, which is None."""
+        values = self.query_values(sql, database=database, timeout=timeout)
+        return values[0] if values else None
+
+    def query_values(self, sql: str, *, database: str, timeout: Optional[float] = _QUERY_SECONDS) -> List[Any]:
+        """Run several queries in one session; the JSON values that they return, in order."""
+        return list(_values(self.query(sql, database=database, timeout=timeout)))
+
+    def ask_first(self, sql: str, *, database: str) -> Any:
+        """:meth:`query_json` for the first question of all: what every run must know besides may come along."""
+        return self.query_json(sql, database=database)
 
     @contextmanager
     def beside(self, sql: str, *, database: str) -> Iterator[None]:
@@ -169,3 +180,11 @@ class PgExecutor(ToolRunner):
             )
         except BackupError as error:
             self.log.add("sessions of {0} could not be ended: {1}".format(self.application_name, error))
+
+
+def _values(text: str) -> Iterator[Any]:
+    decoder = json.JSONDecoder()
+    while text:
+        value, end = decoder.raw_decode(text)
+        yield value
+        text = text[end:].lstrip()

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import AbstractSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client, choose_client, parse_version
 from ansible_collections.pgfleet.backup.plugins.module_utils._container_wall import may_look_into, open_folder
@@ -39,7 +40,8 @@ echo "$n"
 """
 # Makes a folder ($1) that is gone when we are, killed or not: the script stays, and removes it when its stdin ends.
 # $2 is the secret by which the folder is known again from outside. First the script removes, and names, what was left
-# by runs of which no process is there any more. All are told by PGAPPNAME.
+# by runs of which no process is there any more. All are told by PGAPPNAME. Then it says how many blocks of 1024 bytes
+# are free there, if there is the tar that brings a dump over.
 _STAGE_SCRIPT = """
 for folder in "${1%/*}"/.pgfleet-*; do
   [ -d "$folder" ] && [ ! -L "$folder" ] && [ -O "$folder" ] || continue
@@ -51,6 +53,7 @@ for folder in "${1%/*}"/.pgfleet-*; do
   rm -rf "$folder" && echo "$folder"
 done
 mkdir -m 700 "$1" && (umask 077 && printf %s "$2" >"$1/.proof") || exit
+command -v tar >/dev/null && df -Pk "$1" | { read -r head; read -r disk all used free rest; echo "room $free"; }
 echo ready
 cat >/dev/null
 for attempt in 1 2 3 4 5; do  # somebody who was killed less thoroughly may still write into it
@@ -60,8 +63,8 @@ done
 """
 # Ends the container with us. Its first process is the server, or in the beginning the script that makes it.
 _LIFELINE_SCRIPT = "echo ready; cat >/dev/null; while kill -QUIT 1 2>/dev/null; do sleep 1; done"
-# What staging needs: tar, a folder ($1) to write in, and its free space in blocks of 1024 bytes.
-_ROOM_SCRIPT = 'command -v tar >/dev/null && [ -w "$1" ] && df -Pk "$1"'
+# In front of a question to the server: the version of the client beside psql, for which no process need be started.
+_VERSION_FIRST = "\n\\! pg_dump --version\n"
 
 
 class DockerPGExecutor(PgExecutor):
@@ -87,6 +90,12 @@ class DockerPGExecutor(PgExecutor):
             output = self.run("pg_dump", ["--version"], timeout=60.0).stdout.decode("utf-8", "replace")
             self._client = parse_version(output, folder="")
         return choose_client([self._client], server_major=self.context.server_major)
+
+    def ask_first(self, sql: str, *, database: str) -> Any:
+        said, brace, answer = self.query(_VERSION_FIRST + sql, database=database).partition("{")
+        if said:  # an image without a shell says nothing
+            self._client = parse_version(said, folder="")
+        return json.loads(brace + answer)
 
     def require_client(self, at_least: int) -> Client:
         return choose_client([self.client], server_major=self.context.server_major, at_least=at_least)
@@ -151,21 +160,19 @@ class DockerPGExecutor(PgExecutor):
     def _where(self) -> str:
         return "in container {0}".format(self.context.container_name)
 
-    def staging_room(self) -> Optional[int]:
-        # Without an answer nothing can be staged there, or not be brought over.
-        return self._free(["sh", "-c", _ROOM_SCRIPT, "sh", _STAGING]) or 0
-
     def free_space(self, path: str) -> Optional[int]:
-        return self._free(["sh", "-c", 'df -Pk "$1"', "sh", path])
-
-    def _free(self, argv: Sequence[str]) -> Optional[int]:
-        """What a ``df -Pk`` inside the container says to be free, in bytes; None when it says nothing."""
-        found = self.run(argv[0], argv[1:], check=False, timeout=60.0)
+        found = self.run("df", ["-Pk", path], check=False, timeout=60.0)
         try:
             fields = found.stdout.decode("utf-8", "replace").splitlines()[-1].split()
             return int(fields[3]) * 1024 if found.status == 0 else None
         except (ValueError, IndexError):
             return None
+
+    @contextmanager
+    def staging(self) -> Iterator[Optional[int]]:
+        with ExitStack() as stack:
+            staging = self._try_staging(stack)
+            yield staging.room if staging else 0
 
     @contextmanager
     def readable(self, path: str, *, unpack: AbstractSet[str] = frozenset()) -> Iterator[str]:
@@ -199,15 +206,21 @@ class DockerPGExecutor(PgExecutor):
             yield STREAM
             return
         with ExitStack() as stack:
-            try:
-                staging = stack.enter_context(self._staged())
-                self._bulk = staging if staging.wall else None
-            except BackupError as error:  # an image without a shell, a file system that nobody may write
-                self.log.add("The output goes through the engine: {0}".format(error.what))
+            staging = self._try_staging(stack)
+            self._bulk = staging if staging and staging.wall else None
             try:
                 yield self._bulk.transport if self._bulk else STREAM
             finally:
                 self._bulk = None
+
+    def _try_staging(self, stack: ExitStack) -> Optional[Staging]:
+        """None for an image without a shell, or a file system that nobody may write: what can then be streamed is."""
+        self._guard("sh")
+        try:
+            return stack.enter_context(self._staged())
+        except BackupError as error:
+            self.log.add("The output goes through the engine: {0}".format(error.what))
+            return None
 
     @contextmanager
     def _staged(self) -> Iterator[Staging]:
@@ -218,12 +231,17 @@ class DockerPGExecutor(PgExecutor):
         folder = "{0}/.pgfleet-{1}".format(_STAGING, self.run_id)
         proof = secrets.token_hex(16)
         # mkdir is without -p: a folder of this name that somebody else made is refused.
-        with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder, proof], env=self._env(None)) as swept:
-            for left in swept.split():
-                self.log.add("Removed what a killed run left {0}: {1}".format(self._where(), left))
+        with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder, proof], env=self._env(None)) as said:
+            room = 0
+            for line in said.splitlines():
+                word, _space, number = line.partition(" ")
+                if word == "room":
+                    room = int(number) * 1024 if number.isdigit() else 0
+                else:
+                    self.log.add("Removed what a killed run left {0}: {1}".format(self._where(), line))
             container = self.context.container
             wall = open_folder(container.pid if container else 0, folder, proof=proof.encode("ascii"))
-            self._staging = Staging(self, folder, wall)
+            self._staging = Staging(self, folder, wall, room)
             try:
                 yield self._staging
             except BaseException:

@@ -160,8 +160,9 @@ class HostPGExecutor(PgExecutor):
     def bulk_output(self) -> Iterator[str]:
         yield self.transport
 
-    def staging_room(self) -> Optional[int]:
-        return None
+    @contextmanager
+    def staging(self) -> Iterator[Optional[int]]:
+        yield None
 
     def free_space(self, path: str) -> Optional[int]:
         if self.context.mode != LOCAL:

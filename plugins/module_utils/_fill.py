@@ -172,10 +172,9 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
     """
     executor = session.executor
     fingerprint = _nameable(executor, fingerprint)
-    special = executor.query_json(_queries.SPECIAL_TABLES, database=database)
-    counts = _queries.row_counts(sorted(fingerprint.tables), with_partitions=special["partitioned"])
+    content = _queries.content(sorted(fingerprint.tables), sorted(fingerprint.sequences))
     with executor.log.progress.step("comparing"):
-        rows = executor.query_json(counts, database=database, timeout=None)
+        special, rows, sequences = executor.query_values(content, database=database, timeout=None)
     for table, expected in sorted(fingerprint.tables.items()):
         # An extension brings rows of its own, beside those that were dumped.
         more = table in special["of_extensions"] and rows.get(table, -1) > expected
@@ -186,7 +185,6 @@ def verify_content(session: Session, database: str, fingerprint: Fingerprint) ->
     if special["populated"] < filled:
         raise BackupError("VERIFY_FAILED", "{0} materialized views have content after the restore, and {1} in the "
                           "backup".format(special["populated"], filled))
-    sequences = executor.query_json(_queries.sequence_values(sorted(fingerprint.sequences)), database=database)
     for sequence, recorded in sorted(fingerprint.sequences.items()):
         if sequences.get(sequence) is None or sequences[sequence] < recorded["last_value"]:
             raise BackupError("VERIFY_FAILED", "sequence {0} is at {1} after the restore, at {2} in the backup".format(

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: pgfleet maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore asks the server beforehand: one question about the server, one about the target.
+"""What a restore asks the server beforehand, about itself and about the target, in one query.
 
-Both are asked in the maintenance database, change nothing, and need no privilege.
+It is asked in the maintenance database, changes nothing, and needs no privilege.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from typing import Iterable, Mapping, NamedTuple, Optional, Tuple
 
-from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal, together
 
-__all__ = ["Wanted", "server_facts", "target_facts"]
+__all__ = ["Wanted", "restore_facts"]
 
 
 class Wanted(NamedTuple):
@@ -116,13 +116,11 @@ FROM pg_database d WHERE d.datname = {0};
 """
 
 
-def target_facts(name: str) -> str:
-    """The database's identity, size, sessions, and whatever clings to it; nothing when there is none."""
-    return _TARGET.format(literal(name))
+def restore_facts(wanted: Wanted, target: str, *, server_version_num: int) -> str:
+    """``server``: what it has of what is wanted, and what our role may do with it.
 
-
-def server_facts(wanted: Wanted, *, server_version_num: int) -> str:
-    """What the server has of what is wanted, and what our role may do with it."""
+    ``target``: that database's identity, size, sessions, and whatever clings to it; null when there is none.
+    """
     if server_version_num >= 160000:
         become, alter = "'SET'", "me.rolcreaterole AND pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION')"
     else:
@@ -130,7 +128,7 @@ def server_facts(wanted: Wanted, *, server_version_num: int) -> str:
     may_set = "coalesce(s.context NOT IN ('superuser', 'superuser-backend'), false)"
     if server_version_num >= 150000:
         may_set += " OR has_parameter_privilege(w.name, 'SET')"
-    select = _SERVER.format(
+    server = _SERVER.format(
         collation_version=_collation_version(wanted.properties, server_version_num),
         become=become,
         alter="r.oid = me.oid OR me.rolsuper OR {0}".format(alter),
@@ -141,6 +139,7 @@ def server_facts(wanted: Wanted, *, server_version_num: int) -> str:
         settings=_in({name.lower() for name in wanted.settings}),
     )
     locales = sorted({str(wanted.properties[key]) for key in ("collate", "ctype") if wanted.properties.get(key)})
+    select = together({"server": server, "target": _TARGET.format(literal(target))})
     return "BEGIN;{0}{1}COMMIT;\n".format(_TRY_LOCALES.format(locales=literal(json.dumps(locales))), select)
 
 

@@ -19,8 +19,9 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import data
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, without_marker
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import RestoreOptions
-from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import free_moment
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import free_moment, look_around
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import together
 from ansible_collections.pgfleet.backup.plugins.module_utils._swap import (
     kept_databases,
     swap_databases,
@@ -39,15 +40,16 @@ def go_back(
     Raises ``BACKUP_NOT_FOUND`` when none is kept, ``RESTORE_NOT_CONFIRMED``, and what a swap raises.
     """
     started = time.monotonic()
-    kept = kept_databases(session, target)
+    there = look_around(session)
+    kept = kept_databases(there, target)
     if not kept:
         raise BackupError(
             "BACKUP_NOT_FOUND", "no previous database is kept for {0}".format(target),
             hint="A swap keeps as many as keep_previous says. Restore a backup instead: backup=latest, or an id.",
         )
-    ask = session.executor.query_json
-    state = ask(_queries.database_state(target), database=session.maintenance_db)
-    previous = ask(_queries.database_state(kept[0]), database=session.maintenance_db)
+    questions = {"target": _queries.database_state(target), "previous": _queries.database_state(kept[0])}
+    answers = session.executor.query_json(together(questions), database=session.maintenance_db)
+    state, previous = answers["target"], answers["previous"]
     origin = {"path": kept[0], "id": None, "format": "database", "created": None,
               "server_version": session.context.server_version, "bytes": previous["bytes"]}
     blockers = _unconfirmed(options, target, kept[0], state)
@@ -68,7 +70,7 @@ def go_back(
         folder = database_dir(options.backup_dir, instance, target)
         if os.path.isdir(folder):
             stack.enter_context(database_lock(folder, timeout=options.lock_timeout))
-        moment = free_moment(session, target, (KEPT,), after=kept)
+        moment = free_moment(there, target, (KEPT,), after=kept)
         swap_databases(
             session, target=target, side=kept[0], state=state, moment=moment,
             lock_wait_timeout=options.lock_wait_timeout, comment=without_marker(previous["comment"]), done=done,

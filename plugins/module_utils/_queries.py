@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: pgfleet maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is asked of a server, each question one query that answers with one JSON value.
+"""What is asked of a server, each question in SQL that answers with JSON.
 
 ``to_jsonb`` over whole catalogue rows keeps the queries the same for every server version: columns that a version
 lacks are simply missing from the answer.
@@ -8,24 +8,20 @@ lacks are simply missing from the answer.
 
 from __future__ import annotations
 
-from typing import Container, Iterable
+from typing import Iterable
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import literal
 
 __all__ = [
     "DATABASE",
     "DATABASES",
+    "NEIGHBOURS",
     "PROBE",
     "ROLE_NAMES",
-    "SPECIAL_TABLES",
+    "content",
     "database_state",
-    "databases_marked",
-    "how_many_exist",
     "names_that_exist",
     "roles",
-    "row_counts",
-    "sequence_values",
-    "unfinished_databases",
 ]
 
 PROBE = """
@@ -52,14 +48,21 @@ SELECT coalesce(json_agg(json_build_object(
 FROM pg_database;
 """
 
+# Every database with its comment, if that is one of ours, and the runs of ours that have a session.
+NEIGHBOURS = """
+SELECT json_build_object(
+  'comments', (SELECT json_object_agg(datname, CASE WHEN starts_with(comment, 'pgfleet.backup: ') THEN comment END)
+               FROM (SELECT datname, shobj_description(oid, 'pg_database') AS comment FROM pg_database) d),
+  'runs', (SELECT coalesce(json_agg(DISTINCT substr(application_name, 9)), '[]') FROM pg_stat_activity
+           WHERE starts_with(application_name, 'pgfleet/')));
+"""
+
 ROLE_NAMES = "SELECT coalesce(json_agg(rolname ORDER BY rolname), '[]') FROM pg_roles;"
 
-
-# Tables whose rows are not simply their own: by the names that pg_dump gives them.
-SPECIAL_TABLES = """
+# What cannot be told by counting rows: tables by the names that pg_dump gives them.
+_CONTENT = """
 SET search_path = '';
 SELECT json_build_object(
-  'partitioned', (SELECT coalesce(json_agg(oid::regclass::text), '[]') FROM pg_catalog.pg_class WHERE relkind = 'p'),
   'populated', (SELECT count(*) FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated),
   'of_extensions', (SELECT coalesce(json_agg(objid::regclass::text), '[]') FROM pg_catalog.pg_depend
                     WHERE classid = 'pg_catalog.pg_class'::regclass AND deptype = 'e'));
@@ -148,57 +151,31 @@ FROM pg_database d WHERE d.datname = {0};
 """.format(literal(name))
 
 
-def row_counts(tables: Iterable[str], *, with_partitions: Container[str] = ()) -> str:
-    """Exact rows of tables given by their quoted SQL names, counted as ``COPY`` dumps them (without children).
+def content(tables: Iterable[str], sequences: Iterable[str]) -> str:
+    """What the connected database holds, three answers: about special tables, rows by table, values by sequence.
 
-    A partitioned table that was dumped by itself holds the rows of its partitions.
+    Tables and sequences are given by their quoted SQL names. Rows are counted as ``COPY`` dumps them, without children;
+    only a partitioned table that was dumped by itself holds the rows of its partitions.
     """
-    counts = [
-        "SELECT {0} AS name, count(*) AS rows FROM {1}{2}".format(
-            literal(table), "" if table in with_partitions else "ONLY ", table)
-        for table in tables
-    ]
-    return "SELECT coalesce(json_object_agg(name, rows), '{{}}') FROM ({0}) t;".format(
-        "\nUNION ALL ".join(counts or ["SELECT NULL::text AS name, 0 AS rows WHERE false"])
-    )
-
-
-def sequence_values(sequences: Iterable[str]) -> str:
-    """``last_value`` of sequences given by their quoted SQL names."""
+    # The server puts the counting together, for it knows which tables are partitioned.
+    counting = """
+SELECT 'SELECT coalesce(json_object_agg(name, rows), ''{{}}'') FROM ('
+  || coalesce(string_agg(format('SELECT %L AS name, count(*) AS rows FROM %s%s', name,
+       CASE WHEN (SELECT relkind FROM pg_catalog.pg_class WHERE oid = to_regclass(name)) = 'p' THEN '' ELSE 'ONLY ' END,
+       name), ' UNION ALL '), 'SELECT NULL::text AS name, 0 AS rows WHERE false') || ') t'
+FROM unnest(ARRAY[{0}]::text[]) AS name
+\\gexec
+""".format(", ".join(literal(table) for table in tables))
     values = [
         "SELECT {0} AS name, last_value FROM {1}".format(literal(sequence), sequence) for sequence in sequences
     ]
-    return "SELECT coalesce(json_object_agg(name, last_value), '{{}}') FROM ({0}) s;".format(
+    reading = "SELECT coalesce(json_object_agg(name, last_value), '{{}}') FROM ({0}) s;\n".format(
         "\nUNION ALL ".join(values or ["SELECT NULL::text AS name, 0 AS last_value WHERE false"])
     )
-
-
-def how_many_exist(names: Iterable[str]) -> str:
-    """How many databases of these names there are."""
-    return "SELECT count(*) FROM pg_database WHERE datname IN ({0});".format(", ".join(literal(name) for name in names))
+    return _CONTENT + counting + reading
 
 
 def names_that_exist(names: Iterable[str]) -> str:
     """Those of these names that a database has."""
     return "SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datname IN ({0});".format(
         ", ".join(literal(name) for name in names))
-
-
-def databases_marked(prefix: str) -> str:
-    """Databases whose comment begins with ``prefix``."""
-    return """
-SELECT coalesce(json_agg(datname), '[]') FROM pg_database d
-WHERE starts_with(shobj_description(d.oid, 'pg_database'), {0});
-""".format(literal(prefix))
-
-
-def unfinished_databases(prefix: str) -> str:
-    """Databases whose comment begins with ``prefix``, and whether the run that ends the comment has a session."""
-    return """
-SELECT coalesce(json_agg(json_build_object(
-  'name', datname, 'comment', comment,
-  'alive', EXISTS (SELECT FROM pg_stat_activity
-                   WHERE application_name = 'pgfleet/' || substr(comment, length({0}) + 1))) ORDER BY datname), '[]')
-FROM (SELECT datname, shobj_description(oid, 'pg_database') AS comment FROM pg_database) d
-WHERE starts_with(comment, {0});
-""".format(literal(prefix))

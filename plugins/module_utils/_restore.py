@@ -51,6 +51,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_roles impo
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import Scope, find_scope
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source, find_source
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
+    Neighbours,
     free_moment,
     new_database,
     silent_setting,
@@ -168,8 +169,6 @@ class _Restore:
             folder = database_dir(self.options.backup_dir, self.instance, self.target)
             if os.path.isdir(folder):  # a database that was never backed up here has no runs to collide with
                 stack.enter_context(database_lock(folder, timeout=self.options.lock_timeout))
-            if self.options.strategy != "drill":  # which does so itself
-                sweep_databases(self.session, self.target)
             if self.options.create_missing_roles and create_missing_roles(self.session, self.source):
                 self.result["changed"] = True
             if self.options.strategy == "drill":
@@ -179,9 +178,10 @@ class _Restore:
                     location=self.options.drill_location,
                 )
             else:
-                replace = self._in_place if self.options.strategy == "in_place" else self._beside
+                there = sweep_databases(self.session, self.target)
+                in_place = self.options.strategy == "in_place"
                 with self.source.restoring(self.session.executor, self.target):
-                    filled, verification = replace()
+                    filled, verification = self._in_place() if in_place else self._beside(there)
         return {
             "database": self.source_name,
             "target_database": self.target,
@@ -196,10 +196,9 @@ class _Restore:
 
     # The strategies.
 
-    def _beside(self) -> Tuple[Filled, Optional[Dict[str, Any]]]:
+    def _beside(self, there: Neighbours) -> Tuple[Filled, Optional[Dict[str, Any]]]:
         """A side database that takes the target's name when it is complete: nobody ever sees half of it."""
-        kept = kept_databases(self.session, self.target)
-        moment = free_moment(self.session, self.target, (SIDE, KEPT), after=kept)
+        moment = free_moment(there, self.target, (SIDE, KEPT), after=kept_databases(there, self.target))
         side = side_name(self.target, moment)
         silent = has_event_triggers(self.session, self.source.dump)
         with new_database(self.session, side, self.properties, target=self.target, silent=silent):

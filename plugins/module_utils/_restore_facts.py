@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: pgfleet maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a restore knows before it begins: gathered in two queries, and judged afterwards by pure functions."""
+"""What a restore knows before it begins: gathered in one query, and judged afterwards by pure functions."""
 
 from __future__ import annotations
 
 from typing import Any, Mapping, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.pgfleet.backup.plugins.module_utils._plan_queries import Wanted, server_facts, target_facts
+from ansible_collections.pgfleet.backup.plugins.module_utils._plan_queries import Wanted, restore_facts
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import RestoreOptions
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
@@ -65,13 +65,13 @@ class Case(NamedTuple):
 
 def gather(session: Session, options: RestoreOptions, source: Source, target: str) -> Facts:
     """Ask the server what matters to this restore, and look how much room there is. Changes nothing."""
-    executor, database = session.executor, session.maintenance_db
+    executor = session.executor
     answer = executor.query_json(
-        server_facts(_wanted(source), server_version_num=session.context.server_version_num), database=database
+        restore_facts(_wanted(source), target, server_version_num=session.context.server_version_num),
+        database=session.maintenance_db,
     )
-    found = executor.query_json(target_facts(target), database=database)
-    server = dict(session.server, **answer)
-    return Facts(executor.name, server, found, _disk(session, options, source, server))
+    server = dict(session.server, **answer["server"])
+    return Facts(executor.name, server, answer["target"], _disk(session, options, source, server))
 
 
 def _wanted(source: Source) -> Wanted:

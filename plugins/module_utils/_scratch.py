@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
-from typing import Any, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -25,8 +25,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import Ses
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
 __all__ = [
-    "comment_statement", "discard_database", "drop_database", "free_moment", "new_database", "silent_setting",
-    "sweep_databases",
+    "Neighbours", "comment_statement", "discard_database", "drop_database", "free_moment", "look_around",
+    "new_database", "silent_setting", "sweep_databases",
 ]
 
 _FORCE_SINCE = 130000
@@ -41,6 +41,19 @@ WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catal
 \\gexec
 """
 _TEMPLATE = "template1"  # nobody else could make a database while a session stays in it
+
+
+class Neighbours(NamedTuple):
+    """The databases of a server with those of their comments that are ours, and the runs of ours with a session."""
+
+    comments: Mapping[str, Optional[str]]
+    runs: FrozenSet[str]
+
+
+def look_around(session: Session) -> Neighbours:
+    """What is there on the server beside a database that is to be made."""
+    found = session.executor.query_json(_queries.NEIGHBOURS, database=session.maintenance_db)
+    return Neighbours(found["comments"], frozenset(found["runs"]))
 
 
 @contextmanager
@@ -125,7 +138,7 @@ def discard_database(session: Session, name: str) -> None:
     drop_database(session, name)
 
 
-def free_moment(session: Session, target: str, endings: Sequence[str], *, after: Sequence[str] = ()) -> str:
+def free_moment(there: Neighbours, target: str, endings: Sequence[str], *, after: Sequence[str] = ()) -> str:
     """The moment, as the names of our databases carry it; a later one while one of its names is taken.
 
     It is later than those in the names ``after``, whatever the clock says, so that they tell which is the newest.
@@ -135,30 +148,30 @@ def free_moment(session: Session, target: str, endings: Sequence[str], *, after:
     )
     while True:
         stamp = moment.strftime(STAMP_FORMAT)
-        names = [truncate_name(target, ending + stamp) for ending in endings]
-        if session.executor.query(_queries.how_many_exist(names), database=session.maintenance_db) == "0":
+        if not any(truncate_name(target, ending + stamp) in there.comments for ending in endings):
             return stamp
         moment += timedelta(seconds=1)
 
 
-def sweep_databases(session: Session, target: str) -> None:
+def sweep_databases(session: Session, target: str) -> Neighbours:
     """Drop the side and drill databases that killed runs have left for ``target``, and say so in the log.
 
     One is told by its name and its marker, and by its run having no session on the server any more. What cannot be
-    dropped is said, and does not make anything fail.
+    dropped is said, and does not make anything fail. Returns what was there.
     """
     executor = session.executor
     prefix = unfinished_marker(target)
+    there = look_around(session)
     try:
-        found = executor.query_json(_queries.unfinished_databases(prefix), database=session.maintenance_db)
-        for database in found:
-            name, run_id = database["name"], database["comment"][len(prefix):]
-            if not is_under_way(name) or run_id == executor.run_id:
+        for name, comment in sorted(there.comments.items()):
+            run_id = comment[len(prefix):] if comment and comment.startswith(prefix) else ""
+            if not run_id or not is_under_way(name) or run_id == executor.run_id:
                 continue
-            if database["alive"]:
+            if run_id in there.runs:
                 executor.log.add("{0} is in use by the run {1}".format(name, run_id))
                 continue
             discard_database(session, name)
             executor.log.add("Dropped {0}, which the run {1} left when it was killed".format(name, run_id))
     except BackupError as error:
         executor.log.add_warning("what killed runs have left for {0} could not be swept: {1}".format(target, error))
+    return there

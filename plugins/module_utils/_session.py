@@ -167,7 +167,7 @@ def _probe(executor: PgExecutor, databases: Tuple[str, ...]) -> Tuple[Dict[str, 
         executor.context = way
         for database in databases:
             try:
-                return executor.query_json(_queries.PROBE, database=database), database
+                return executor.ask_first(_queries.PROBE, database=database), database
             except BackupError as error:
                 refusals.append(error)
                 if error.code not in ("CONNECTION_FAILED", "AUTH_FAILED", "DATABASE_NOT_FOUND"):

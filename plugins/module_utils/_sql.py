@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import List, Mapping
 
-__all__ = ["conninfo", "ident", "literal", "name_parts", "truncate_name"]
+__all__ = ["conninfo", "ident", "literal", "name_parts", "together", "truncate_name"]
 
 _NAME_BYTES = 63  # NAMEDATALEN - 1
 
@@ -29,6 +29,12 @@ def literal(value: str) -> str:
     if "\\" in quoted:
         return " E'{0}'".format(quoted.replace("\\", "\\\\"))
     return "'{0}'".format(quoted)
+
+
+def together(queries: Mapping[str, str]) -> str:
+    """One query for several that each answer with one value: it answers with all of them, by their names."""
+    parts = ("{0}, ({1})".format(literal(name), query.strip().rstrip(";")) for name, query in queries.items())
+    return "SELECT json_build_object({0});\n".format(",\n".join(parts))
 
 
 def conninfo(database: str, keywords: Mapping[str, str]) -> str:

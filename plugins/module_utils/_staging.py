@@ -29,11 +29,15 @@ STREAM = "stream"
 
 
 class Staging:
-    """The folder ``place`` in the executor's container; ``wall`` is the same folder from the host, if it can be."""
+    """The folder ``place`` in the executor's container; ``wall`` is the same folder from the host, if it can be.
 
-    def __init__(self, executor: PgExecutor, place: str, wall: Optional[ContainerFolder]) -> None:
+    ``room`` is how many bytes are free there for a dump, 0 where it could not be brought over.
+    """
+
+    def __init__(self, executor: PgExecutor, place: str, wall: Optional[ContainerFolder], room: int) -> None:
         self.place = place
         self.wall = wall
+        self.room = room
         self._executor = executor
         self._count = 0
 

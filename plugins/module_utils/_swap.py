@@ -21,7 +21,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases impo
     previous_marker,
     without_marker,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import comment_statement, drop_database
+from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import (
+    Neighbours,
+    comment_statement,
+    drop_database,
+    look_around,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, literal, truncate_name
 
@@ -157,15 +162,14 @@ def _clear_the_way(application_name: str, target: str, oid: int) -> str:
     return _CLEAR_THE_WAY.format(oid=int(oid), name=literal(target), us=literal(application_name), tag=tag)
 
 
-def kept_databases(session: Session, target: str) -> List[str]:
+def kept_databases(there: Neighbours, target: str) -> List[str]:
     """The databases that are kept for ``target``, newest first.
 
     What was renamed back is in use again, and is no longer one of them, whatever its comment says.
     """
-    marked = session.executor.query_json(
-        _queries.databases_marked(previous_marker(target)), database=session.maintenance_db
-    )
-    return sorted((name for name in marked if is_kept(name)), key=kept_at, reverse=True)
+    marker = previous_marker(target)
+    marked = [name for name, comment in there.comments.items() if comment and comment.startswith(marker)]
+    return sorted(filter(is_kept, marked), key=kept_at, reverse=True)
 
 
 def tidy_previous(session: Session, target: str, keep: int, kept: Optional[str]) -> Optional[str]:
@@ -176,7 +180,7 @@ def tidy_previous(session: Session, target: str, keep: int, kept: Optional[str])
     if kept is None:
         return None
     try:
-        dropped = kept_databases(session, target)[keep:]
+        dropped = kept_databases(look_around(session), target)[keep:]
         for name in dropped:
             drop_database(session, name)
             session.executor.log.add("Dropped the previous database {0}".format(name))
