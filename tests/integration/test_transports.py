@@ -112,6 +112,17 @@ def test_a_temporary_folder_that_is_a_link_is_not_followed_from_outside(
     assert done["backups"][0]["verified"]
 
 
+def test_an_image_without_a_shell(postgres_container: Callable[..., PostgresContainer], backup_dir: Path) -> None:
+    """Nothing can be staged in it, and its tools run all the same."""
+    server = postgres_container()
+    create_shop(server, "shop", size=10)
+    version = server.shell("pg_dump", "--version").split()[2]
+    server.shell("rm", "/bin/sh")
+    done = run_module("pg_backup", options(server, backup_dir)).succeeded()
+    assert (done["context"]["client_version"], done["context"]["transport"]) == (version, "stream")
+    assert (done["backups"][0]["format"], done["backups"][0]["verified"]) == ("custom", True)
+
+
 # A pg_dump that does its work, and then puts something else in the place of its largest file.
 HOSTILE = """#!/bin/sh
 real=/usr/lib/postgresql/*/bin/pg_dump

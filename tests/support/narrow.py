@@ -21,10 +21,11 @@ class NarrowEngine:
     """A port of loopback that leads to the engine; what asks for the list of containers gets those with the label.
 
     ``url`` serves as ``docker_host`` or ``DOCKER_HOST``. Everything else passes untouched: a container that is not
-    listed can be inspected by its name.
+    listed can be inspected by its name. ``requests`` are the beginnings of all that were made: ``POST /v1.41/exec/…``.
     """
 
     def __init__(self, label: str) -> None:
+        self.requests: list[str] = []
         self._filter = f"filters={quote(json.dumps({'label': [label]}))}&".encode()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -50,6 +51,8 @@ class NarrowEngine:
 
     def _narrowed(self, data: bytes) -> bytes:
         # Both clients send the head of a request at once, and wait for the answer before the next one.
+        if data.startswith((b"GET ", b"POST ", b"DELETE ")):
+            self.requests.append(data.split(b" HTTP/")[0].decode())
         head, mark, rest = data.partition(b"/containers/json?")
         return head + mark + self._filter + rest if mark and data.startswith(b"GET ") and b"\r\n" not in head else data
 
