@@ -11,10 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
-from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import (
-    SetIdentity,
-    database_manifest,
-)
+from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import SetIdentity, database_manifest
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import BackupOptions, read_backup_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_set import (
     PartialSet,
@@ -33,16 +30,10 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._compression import
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._databases import is_worth_a_backup, list_databases
-from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict
-from ansible_collections.pgfleet.backup.plugins.module_utils._dump import (
-    plan_dump,
-    write_dump,
-)
 from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import shared_text
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._freshness import fresh_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
-from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     GLOBALS,
     GLOBALS_FILE,
@@ -123,6 +114,8 @@ def _work(
     for database in databases:
         yield database, functools.partial(back_up_database, session, options, instance, database, pruned=pruned)
     if options.all_databases and options.include_globals:
+        from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals  # noqa: PLC0415
+
         yield GLOBALS, functools.partial(back_up_globals, session, options, instance, pruned=pruned)
 
 
@@ -144,6 +137,8 @@ def back_up_database(
         with place, executor.time_limit(options.timeout):
             published = _make_set(session, options, instance, database, folder, sets)
             if options.verify == "restore":
+                from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict  # noqa: PLC0415
+
                 published = drill_into_verdict(session, published, jobs=options.jobs)
         log.add("{0}: published {1}".format(database, published.path))
         if published.verified:  # what was not proven makes nothing else dispensable
@@ -161,6 +156,8 @@ def back_up_database(
 def _make_set(
     session: Session, options: BackupOptions, instance: str, database: str, folder: str, sets: Sequence[BackupSet]
 ) -> BackupSet:
+    from ansible_collections.pgfleet.backup.plugins.module_utils._dump import plan_dump, write_dump  # noqa: PLC0415
+
     executor = session.executor
     warnings_before = len(executor.log.warnings)
     created = _now()

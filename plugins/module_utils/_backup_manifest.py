@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, List, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import BackupOptions
-from ansible_collections.pgfleet.backup.plugins.module_utils._dump import Dumped
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import COLLECTION_VERSION, hostname, machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._manifest import SCHEMA_VERSION, format_time
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import read_properties
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
+
+if TYPE_CHECKING:
+    from ansible_collections.pgfleet.backup.plugins.module_utils._dump import Dumped
 
 __all__ = ["SetIdentity", "database_manifest", "globals_manifest"]
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, Mapping
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import new_set_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
-from ansible_collections.pgfleet.backup.plugins.module_utils._plan_diff import plan_diff
 from ansible_collections.pgfleet.backup.plugins.module_utils._progress import written_to
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Run
 
@@ -131,6 +130,8 @@ def _common(module: AnsibleModule, run: Run, result: Mapping[str, Any]) -> Dict[
     else:
         returned["context"] = {**dict.fromkeys(_CONTEXT_KEYS), "engine_client": "none", **result.get("context", {})}
     if module._diff and returned.get("plan"):  # noqa: SLF001
+        from ansible_collections.pgfleet.backup.plugins.module_utils._plan_diff import plan_diff  # noqa: PLC0415
+
         returned["diff"] = plan_diff(returned["plan"])
     _protect(module, run, returned)
     for warning in run.log.warnings:

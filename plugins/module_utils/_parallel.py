@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Callable, Iterable, Iterator, List, TypeVar
 
 __all__ = ["Stopped", "each", "processors", "until"]
@@ -30,6 +29,8 @@ def each(items: Iterable[T], work: Callable[[T, threading.Event], R], *, threads
     The first exception is raised here, and so is one of a signal; ``stop`` is then set, and all work has ended when
     this returns. ``work`` looks at ``stop`` (see :func:`until`), or is short.
     """
+    from concurrent.futures import ThreadPoolExecutor, as_completed  # noqa: PLC0415
+
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         futures = [pool.submit(work, item, stop) for item in items]

@@ -11,8 +11,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
-from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up_database
-from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
@@ -291,6 +289,9 @@ class _Restore:
 
         It is filed under the server that it is of, which need not be the one that the restored backup came from.
         """
+        from ansible_collections.pgfleet.backup.plugins.module_utils._backup import back_up_database  # noqa: PLC0415
+        from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_backup_options  # noqa: PLC0415
+
         ours = self.session.server["system_identifier"]
         elsewhere = self.source.manifest.get("system_identifier", ours) != ours
         instance = instance_name(self.session.context, "") if elsewhere else self.instance

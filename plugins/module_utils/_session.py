@@ -18,8 +18,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._discovery import d
 from ansible_collections.pgfleet.backup.plugins.module_utils._engine_door import EngineDoor
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
-from ansible_collections.pgfleet.backup.plugins.module_utils._executor_docker import DockerPGExecutor
-from ansible_collections.pgfleet.backup.plugins.module_utils._executor_host import HostPGExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import DOCKER, executor_for, guard
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import default_credentials_file
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
@@ -117,9 +115,13 @@ def select_executor(context: DbContext, env: Mapping[str, str], *, door: EngineD
     name = executor_for(context.mode)
     guard(context, executor=name, tool="executor", failure=run.failure)
     if name == DOCKER:
+        from ansible_collections.pgfleet.backup.plugins.module_utils._executor_docker import DockerPGExecutor  # noqa: PLC0415
+
         return DockerPGExecutor(
             context, log=run.log, redactor=run.redactor, run_id=run.run_id, failure=run.failure, door=door
         )
+    from ansible_collections.pgfleet.backup.plugins.module_utils._executor_host import HostPGExecutor  # noqa: PLC0415
+
     return HostPGExecutor(
         context, log=run.log, redactor=run.redactor, run_id=run.run_id, failure=run.failure, environ=env
     )

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_databases import KEPT, SIDE, STAMP_FORMAT, kept_at
 from ansible_collections.pgfleet.backup.plugins.module_utils._scratch import Neighbours, free_moment
@@ -18,7 +18,7 @@ def test_a_moment_is_later_than_those_that_are_kept() -> None:
 
 
 def test_a_name_that_is_taken_is_passed_over() -> None:
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     taken = [(now + timedelta(seconds=seconds)).strftime(STAMP_FORMAT) for seconds in range(-2, 60)]
     there = Neighbours(dict.fromkeys("shop" + KEPT + moment for moment in taken), frozenset())
     assert kept_at("x" + KEPT + free_moment(there, "shop", (SIDE, KEPT))) > kept_at("x" + KEPT + taken[-1])
