@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.pgfleet.backup.tests.benchmarks.fixed import fixed_cost
 from ansible_collections.pgfleet.backup.tests.benchmarks.timing import Measured, command, median, module
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
 from ansible_collections.pgfleet.backup.tests.support.engine import Engine, connect
@@ -122,6 +123,7 @@ class Bench:
         self.backup()
         yield Row("container restore, default options", "docker exec -i pg_restore < file",
                   self._median(self.restore), self._median(self.docker_restore), 0.65 if newer else 0.75)
+        yield from (Row(*compared) for compared in fixed_cost(self.server, self.folder, self.times))
 
     def _median(self, run: Callable[[], Measured]) -> Measured:
         return median(run, self.times)
