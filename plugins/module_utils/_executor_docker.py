@@ -63,7 +63,7 @@ done
 """
 # Ends the container with us. Its first process is the server, or in the beginning the script that makes it.
 _LIFELINE_SCRIPT = "echo ready; cat >/dev/null; while kill -QUIT 1 2>/dev/null; do sleep 1; done"
-# In front of a question to the server: the version of the client beside psql, for which no process need be started.
+# In front of a question to the server: psql has the version of the client beside it printed, which spares an exec.
 _VERSION_FIRST = "\n\\! pg_dump --version\n"
 
 
