@@ -57,6 +57,7 @@ def fill_in_place(
             statements = adapted(
                 complete(script), server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
                 lock_seconds=lock_wait_timeout or _LOCK_SECONDS, attached=scope.attached,
+                before_data=scope.replaced_rows,
             )
             if has_event_triggers(session, dump):
                 silence = "SET {0} = {1};\n".format(*silent_setting(session))

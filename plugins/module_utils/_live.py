@@ -78,6 +78,10 @@ SELECT json_build_object(
       WHERE e.classid = o.classid AND e.objid = o.objid AND e.deptype = 'e'))), '[]') FROM objects o),
   'needs', (SELECT coalesce(json_agg(json_build_array(
       json_build_array(class, schema, name), json_build_array(ref_class, ref_schema, ref_name))), '[]') FROM needs),
+  'extension_rows', (SELECT coalesce(json_agg(json_build_array(n.nspname, c.relname, x.condition)), '[]')
+    FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS x(id, condition)
+    JOIN pg_catalog.pg_class c ON c.oid = x.id AND c.relkind IN ('r', 'p')
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace),
   'attached', (SELECT coalesce(json_agg(json_build_array(n.nspname, c.relname, t.relname, k.conname)), '[]')
     FROM pg_catalog.pg_inherits i
     JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind IN ('i', 'I')
@@ -89,12 +93,17 @@ SELECT json_build_object(
 
 
 class Live(NamedTuple):
-    """``names`` is everything there is, ``own`` what no extension brought; ``needs`` pairs of who and what."""
+    """``names`` is everything there is, ``own`` what no extension brought; ``needs`` pairs of who and what.
+
+    ``extension_rows`` tells of each table of an extension, by ``(schema, name)``, which of its rows are dumped: the
+    condition, empty for all.
+    """
 
     names: FrozenSet[Name]
     own: FrozenSet[Name]
     needs: Tuple[Tuple[Name, Name], ...]
     attached: Attached
+    extension_rows: Mapping[Tuple[str, str], str] = {}  # never changed
 
 
 # A new database, which is made from template0.
@@ -118,4 +127,5 @@ def read_live(answer: Mapping[str, Any]) -> Live:
             indexes=frozenset((item[0], item[1]) for item in answer["attached"]),
             constraints=frozenset((item[0], item[2], item[3]) for item in answer["attached"] if item[3]),
         ),
+        extension_rows={(item[0], item[1]): item[2] for item in answer["extension_rows"]},
     )

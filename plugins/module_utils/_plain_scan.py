@@ -114,6 +114,9 @@ class PlainScanner(RowCounter):
             self._select(piece.text)
         elif first == b"SET":
             self._setting(piece.text)
+        elif (first, second) == (b"CREATE", b"EXTENSION") and b"timescaledb" in piece.text.lower():
+            self._refuse(piece.text, "takes its data only in between timescaledb_pre_restore() and "
+                         "timescaledb_post_restore()", hint="Restore it by hand as TimescaleDB's documentation says.")
         elif first in (b"CREATE", b"ALTER", b"DROP") and second in _CLUSTER_WIDE and third != b"MAPPING":
             self._refuse(piece.text, "would act outside the target database")
 

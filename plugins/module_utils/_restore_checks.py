@@ -68,8 +68,9 @@ def _format(case: Case) -> Iterator[Finding]:
     if options.strategy == "in_place":
         yield blocker(
             "INVALID_BACKUP_FORMAT", "backup",
-            "a plain dump cannot replace what is in a database: it holds no DROP statements",
-            hint="Use strategy=swap, or a backup in the directory, custom or tar format.")
+            "a plain dump cannot replace what is in a database: it does not tell what is to be dropped",
+            hint="Use strategy=swap, or a backup in the directory, custom or tar format. Where no database may be "
+            "created, restore the dump on another server, and back it up there in one of these formats.")
     elif options.partial or options.no_owner or options.no_privileges or options.session_role:
         yield blocker(
             "INVALID_BACKUP_FORMAT", "backup", "nothing can be left out of a plain dump: it is restored as it is",

@@ -15,7 +15,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source imp
 from ansible_collections.pgfleet.backup.plugins.module_utils._script import Attached
 from ansible_collections.pgfleet.backup.plugins.module_utils._selection import choose, entry_name, lacking, spoken
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
-from ansible_collections.pgfleet.backup.plugins.module_utils._sql import name_parts
+from ansible_collections.pgfleet.backup.plugins.module_utils._sql import ident, name_parts
 
 __all__ = ["WHOLE", "Scope", "find_scope"]
 
@@ -25,13 +25,15 @@ _NAMED = 10  # how many names a message holds
 class Scope(NamedTuple):
     """``entries`` are those to restore, None for all. ``kept`` are objects of the target that stay as they are.
 
-    ``attached`` is in the target, and ``partial`` what was asked for.
+    ``attached`` is in the target, and ``partial`` what was asked for. ``replaced_rows`` are statements that delete what
+    the dump brings anew of tables that stay.
     """
 
     entries: Optional[Tuple[TocEntry, ...]] = None
     kept: Tuple[str, ...] = ()
     attached: Attached = Attached()
     partial: bool = False
+    replaced_rows: Tuple[str, ...] = ()
 
     def use_list(self) -> Optional[str]:
         """The content of the file for ``pg_restore --use-list``: dump ids in the archive's own order."""
@@ -89,27 +91,35 @@ def scope_of(
         findings.append(_disturbed(entries, live))
     spoken_kept = tuple(spoken(entry) for entry in toc.entries
                         if entry.dump_id in kept and entry.kind in ("SCHEMA", "EXTENSION"))
-    scope = Scope(entries, spoken_kept, live.attached, options.partial)
+    scope = Scope(entries, spoken_kept, live.attached, options.partial, _replaced_rows(entries, live))
     return scope, [finding for finding in findings if finding is not None]
 
 
 def _kept(toc: Toc, chosen: Set[int], live: Live, *, partial: bool) -> FrozenSet[int]:
     """Entries that are left out since the target has the like: dropping it would meet what the dump does not know.
 
-    An extension stays unless the dump brings rows for its tables, and with it its comment, which takes its owner to
-    set. A schema stays when only a part is restored, or when it holds what the dump does not know.
+    An extension stays, and with it its comment, which takes its owner to set. A schema stays when only a part is
+    restored, or when it holds what the dump does not know.
     """
     known = {entry_name(entry) for entry in toc.entries}
     crowded = {schema for kind, schema, name in live.own - known}
-    filled = {number for entry in toc.entries if entry.kind == "TABLE DATA" for number in entry.dependencies}
     there = [entry for entry in toc.entries if entry.dump_id in chosen and entry_name(entry) in live.names]
-    kept = {entry.dump_id for entry in there if entry.kind == "EXTENSION" and entry.dump_id not in filled}
+    kept = {entry.dump_id for entry in there if entry.kind == "EXTENSION"}
     kept |= {entry.dump_id for entry in there if entry.kind == "SCHEMA" and (partial or entry.name in crowded)}
     comments = {
         entry.dump_id for entry in toc.entries
         if entry.kind == "COMMENT" and entry.name.startswith("EXTENSION ") and kept & set(entry.dependencies)
     }
     return frozenset(kept | comments)
+
+
+def _replaced_rows(entries: Tuple[TocEntry, ...], live: Live) -> Tuple[str, ...]:
+    """An extension's tables stay with it. Rows that refer to others come later in an archive, and go first."""
+    tables = [(entry.schema, entry.name) for entry in reversed(entries) if entry.kind == "TABLE DATA"]
+    return tuple(
+        "DELETE FROM {0}.{1} {2}\n;".format(ident(schema), ident(name), live.extension_rows[schema, name])
+        for schema, name in tables if (schema, name) in live.extension_rows
+    )
 
 
 def _missing(names: List[str]) -> Optional[BackupError]:

@@ -58,13 +58,14 @@ class Attached(NamedTuple):
 
 def adapted(
     chunks: Iterable[bytes], *, server_version_num: int, left_out: Callable[[str], None],
-    lock_seconds: Optional[int] = None,
+    lock_seconds: Optional[int] = None, before_data: Iterable[str] = (),
     attached: Attached = Attached(),  # noqa: B008  # nothing of it can be changed
 ) -> Iterator[bytes]:
     """A script without the settings that the server does not know: ``psql`` stops at the first error.
 
     ``left_out`` is told the name of each. ``lock_seconds`` bounds its waiting for locks, which a dump resets. What is
-    ``attached`` is not dropped by itself, which PostgreSQL refuses.
+    ``attached`` is not dropped by itself, which PostgreSQL refuses. ``before_data`` are statements of our own, for
+    when all is dropped and nothing is made yet.
     """
     unknown = [name.encode("ascii") for name, since in _SETTINGS_SINCE.items() if server_version_num < since]
 
@@ -82,12 +83,13 @@ def adapted(
     rest = iter(chunks)
     for chunk in rest:
         pending += chunk
-        body = _BODY.search(pending)
+        body = _BODY.search(pending, 0, pending.rfind(b"\n") + 1)  # half a line does not say what it is
         cut = body.start() if body else pending.rfind(b";\n") + 2
         if cut >= 2:
             yield adapt(pending[:cut])
             pending = pending[cut:]
         if body:
+            yield "".join(statement + "\n" for statement in before_data).encode("utf-8", "surrogateescape")
             yield pending
             yield from rest
             return

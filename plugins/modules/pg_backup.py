@@ -100,7 +100,8 @@ options:
   verify:
     description:
       - How far the backup is proven before it counts. V(checksum) takes checksums on the way. V(archive) also reads the
-        archive back and counts its rows. V(restore) also restores it into a scratch database and compares.
+        archive back and counts its rows. V(restore) also restores it into a scratch database on the same server, and
+        compares.
       - Sets made with V(none) are never the latest.
     type: str
     choices: [none, checksum, archive, restore]

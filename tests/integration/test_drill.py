@@ -77,6 +77,8 @@ def test_a_drill_says_how_long_and_how_fast(local: Local, database: str) -> None
     assert verification["seconds"] > 0
     assert verification["bytes_per_second"] == pytest.approx(verification["bytes"] / verification["seconds"], abs=1)
     assert verification["rows_per_second"] == round(3 / verification["seconds"])
+    shown = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("verification:\n")[2].partition("```")[0]
+    assert {line.split(":")[0].strip() for line in shown.splitlines()} == set(verification)
     (verdict,) = verdicts(entry)
     assert (verdict["level"], verdict["result"]) == ("restore", "ok")
     assert {name: verdict[name] for name in verification} == verification

@@ -51,3 +51,14 @@ def test_a_server_in_podman_is_backed_up_and_restored(
     assert taken["backups"][0]["format"] == kind
     assert podman.sql(SERVER, "app", "shop", "SELECT count(*), max(id) FROM t") == ["1000|1000"]
     assert podman.run("exec", SERVER, "ls", "-A", "/tmp") == "", "nothing is left in the container"
+
+
+def test_a_drill_in_a_throw_away_container(podman: Podman, backup_dir: Path) -> None:
+    podman.sql(SERVER, "app", "shop", "DROP TABLE IF EXISTS t; CREATE TABLE t AS SELECT generate_series(1, 1000) AS id")
+    wish = {"container": SERVER, "database": "shop", "backup_dir": backup_dir}
+    env = {"DOCKER_HOST": podman.url}
+    run_module("pg_backup", wish, env=env).succeeded()
+    done = run_module("pg_restore", {**wish, "strategy": "drill", "drill_location": "container"}, env=env).succeeded()
+    verification = done["restore"]["verification"]
+    assert (verification["result"], verification["rows"], verification["location"]) == ("ok", 1000, "container")
+    assert podman.run("ps", "--all", "--format", "{{.Names}}").split() == [SERVER]

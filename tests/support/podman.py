@@ -86,9 +86,12 @@ class Podman:
         return done.stdout
 
     def __enter__(self) -> Podman:
+        config = self._folder / "containers.conf"
+        limits = ", ".join(f'"{limit}"' for limit in _LIMITS[1::2])
+        config.write_text(f"[containers]\ndefault_ulimits = [{limits}]\n", encoding="utf-8")
         self._service = subprocess.Popen(
             [*self._command, "system", "service", "--time=0", self.url],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "CONTAINERS_CONF": str(config)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )
         deadline = time.monotonic() + READY_SECONDS
         while not (self._folder / "podman.sock").exists():

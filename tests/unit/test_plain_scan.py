@@ -61,6 +61,7 @@ def test_commands_to_psql_are_refused_in_foreign_dumps(text: bytes) -> None:
     (b"SELECT a[1:USER];\n", "not read as it is meant"), (b"SELECT 1:'HOST';\n", "not read as it is meant"),
     (b"SELECT 1$a$ $a$;\n", "not read as it is meant"), (b"SELECT $1'';\n", "not read as it is meant"),
     (b"SET client_encoding = 'SJIS';\n", "names an encoding"), (b"SET Standard_Conforming_Strings TO off;\n", "changes how"),
+    (b"CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public;\n", "in between timescaledb_pre_restore"),
     (b"SELECT set_config('standard_conforming_strings', 'off', false);\n", "changes how text is read"),
 ])
 def test_what_acts_elsewhere_or_reads_two_ways_is_refused_in_foreign_dumps(text: bytes, why: str) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,11 +13,13 @@ from ansible_collections.pgfleet.backup.plugins.module_utils import _checks_righ
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import Toc, TocEntry
 from ansible_collections.pgfleet.backup.plugins.module_utils._findings import Finding, listed, spelled_size
+from ansible_collections.pgfleet.backup.plugins.module_utils._plan_diff import plan_diff
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_facts import Case, Disk, Facts, needed_bytes
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_options import read_restore_options
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_plan import estimate
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_source import Source
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, append_verdict, read_set
+from ansible_collections.pgfleet.backup.tests.support.environment import REPOSITORY
 from ansible_collections.pgfleet.backup.tests.unit.manifests import make_manifest, write_set
 
 MIB = 1024 * 1024
@@ -201,3 +204,21 @@ def test_spelling() -> None:
         "0 bytes", "1023 bytes", "1.5 KiB", "7.0 MiB", "5120.0 TiB"]
     assert listed("abc") == "a, b, c"
     assert listed(map(str, range(20))) == "0, 1, 2, 3, 4, 5, 6, 7, and 12 more"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/restore.md"])
+def test_the_plan_that_is_shown_is_what_is_printed(page: str) -> None:
+    web = {"application": "web", "user": "shop", "kind": "client backend", "may_be_ended": True, "count": 3}
+    about = case(manifest={"extensions": {"postgis": "3.5"}}, target={"prepared": ["nightly"], "sessions": [web]})
+    checks = (_checks_server.extensions, _checks_target.prepared_transactions, _checks_target.sessions)
+    findings = [finding.describe() for check in checks for finding in check(about)]
+    plan = plan_diff({
+        "target_database": "shop", "strategy": "swap", "backup": {"path": "/b/one"}, "keep_previous": 1,
+        "target": {"bytes": 10187391, "owner": "postgres", "sessions": {"web": 3}},
+        "findings": findings, "blockers": [each for each in findings if each["code"]],
+        "estimate": {"seconds": 0.9, "bytes": 10187391, "basis": "drill"},
+        "disk": {"needed": 1094116606, "where": "/var/lib/postgresql/data", "free": 80101302272},
+    })
+    before, after = (plan[key].splitlines(keepends=True) for key in ("before", "after"))
+    heads = ("before: " + plan["before_header"], "after: " + plan["after_header"])
+    assert "```\n" + "".join(difflib.unified_diff(before, after, *heads)) + "```\n" in (REPOSITORY / page).read_text(encoding="utf-8")

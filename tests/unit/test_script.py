@@ -80,6 +80,12 @@ def test_locks_are_waited_for_as_long_as_told() -> None:
     assert script == HEAD.replace(b"lock_timeout = 0", b"lock_timeout = '7s'") + BODY + DATA
 
 
+def test_statements_of_ours_come_when_all_is_dropped_and_nothing_made() -> None:
+    dump = pieces(HEAD + DROPS + BODY + DATA, 7)
+    script = b"".join(adapted(dump, server_version_num=180000, left_out=never, before_data=["DELETE FROM c.job ;", "x;"]))
+    assert script == HEAD + DROPS + b"--\nDELETE FROM c.job ;\nx;\n" + BODY[3:] + DATA
+
+
 def test_nothing_of_nothing() -> None:
     assert b"".join(adapted([], server_version_num=150000, left_out=never)) == b""
 
