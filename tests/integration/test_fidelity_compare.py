@@ -83,6 +83,7 @@ MUTATIONS = [
     ('trigger code.watched."d, always"', 'ALTER TABLE code.watched ENABLE TRIGGER "d, always"'),
     ("trigger tables.parts_old.on_parts", "ALTER TABLE tables.parts_old ENABLE TRIGGER on_parts"),
     ("event trigger fidelity_forbids", "ALTER EVENT TRIGGER fidelity_forbids ENABLE ALWAYS"),
+    ("event trigger fidelity_refreshes", "ALTER EVENT TRIGGER fidelity_refreshes DISABLE"),
     ("rule code.ruled.never", "ALTER TABLE code.ruled ENABLE RULE never"),
     ("relation code.plain", "ALTER VIEW code.plain SET (check_option = local)"),
     ("column code.plain.n", "ALTER VIEW code.plain ALTER n DROP DEFAULT"),
@@ -107,6 +108,8 @@ MUTATIONS = [
     ("relation rights.granted", "GRANT TRUNCATE ON rights.granted TO fidelity_owner"),
     ('column rights.granted."b B"', 'REVOKE UPDATE ("b B") ON rights.granted FROM "Fidelity ""the"" Röle"'),
     ("relation rights.closed", "GRANT SELECT ON rights.closed TO postgres"),
+    ("relation rights.closed", "GRANT ALL ON rights.closed TO postgres"),
+    ("large object 4200001", "GRANT ALL ON LARGE OBJECT 4200001 TO postgres"),
     ("routine rights.run()", "GRANT EXECUTE ON FUNCTION rights.run() TO PUBLIC"),
     (
         "privileges of the system and of extensions function pg_catalog.pg_sleep",

@@ -21,10 +21,10 @@ def _no_extension(catalogue: str, oid: str) -> str:
 
 
 def _acl(acl: str, kind: str, owner: str) -> str:
-    """The privileges in a fixed order. None stored, and the built-in ones written out, are the same thing."""
+    """The privileges in a fixed order. None stored, and the built-in ones written out, are the same thing; having none is not."""
     ordered = "(SELECT array_agg(a::text ORDER BY a::text) FROM unnest({0}) a)"
     built_in = ordered.format(f"acldefault('{kind}', {owner})")
-    return f"coalesce(nullif({ordered.format(acl)}, {built_in})::text, 'built-in privileges')"
+    return f"CASE cardinality({acl}) WHEN 0 THEN 'none' ELSE coalesce(nullif({ordered.format(acl)}, {built_in})::text, 'built-in privileges') END"
 
 
 def _sorted(options: str) -> str:

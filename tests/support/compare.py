@@ -34,6 +34,7 @@ _SESSION = """
     SET xmloption = content;
     SET lc_monetary = 'C';
     SET statement_timeout = 0;
+    SET jit = off;
 """
 
 _TABLES = """
