@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import stat
@@ -14,10 +15,14 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive_members im
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_scan import CopyScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_tar import is_tar, read_tar
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import MAGIC, Toc, read_toc
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import decrypted, is_encrypted
 from ansible_collections.pgfleet.backup.plugins.module_utils._codec import (
     MEMBER_SUFFIXES,
+    compression_in,
     compression_of,
     decoded,
+    decoded_as,
+    decoded_stream,
     file_chunks,
     reading,
 )
@@ -27,7 +32,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._executor import Pg
 from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import classify
 
-__all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "readable_archive", "scan"]
+__all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "readable_archive", "scan", "scan_stream"]
 
 FORMAT_SWITCH = {"directory": "d", "custom": "c", "tar": "t", "plain": "p"}
 _HEAD = 64 * 1024
@@ -52,23 +57,33 @@ class Fingerprint(NamedTuple):
 
 
 class Dump(NamedTuple):
-    """One dump file or folder. ``toc`` is None for plain dumps, ``compression`` that of the file as a whole."""
+    """One dump file or folder. ``toc`` is None for plain dumps, ``compression`` that of the file as a whole.
+
+    ``identity_file`` is the key of an encrypted one.
+    """
 
     path: str
     format: str
     compression: str
     toc: Optional[Toc]
+    identity_file: str = ""
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes that a tool reads from its stdin."""
-        return decoded(self.path) if self.compression != "none" else file_chunks(self.path)
+        return _clear(self.path, self.identity_file, self.compression)
 
 
-def identify(path: str) -> Dump:
+def _clear(path: str, identity_file: str, compression: str) -> Iterator[bytes]:
+    if identity_file:
+        return decoded_stream(decrypted(path, identity_file), path, compression)
+    return decoded_as(path, compression)
+
+
+def identify(path: str, identity_file: str = "") -> Dump:
     """Tell a dump's format by its content, not by its name.
 
-    ``path`` may be a link to a dump; inside a folder only ordinary files are. Raises ``INVALID_BACKUP_FORMAT``, and
-    ``VERIFY_FAILED`` for what can be seen to be damaged already.
+    ``path`` may be a link to a dump; inside a folder only ordinary files are. An encrypted file needs its key. Raises
+    ``INVALID_BACKUP_FORMAT``, ``ENCRYPTION_UNAVAILABLE``, and ``VERIFY_FAILED`` for what can be seen to be damaged.
     """
     try:
         status = os.stat(path)
@@ -77,34 +92,37 @@ def identify(path: str) -> Dump:
         if not stat.S_ISREG(status.st_mode):
             raise _not_a_dump(path, "it is no ordinary file or folder")
         try:
-            return _identify_file(path, status.st_size)
+            return _identify_file(path, status.st_size, identity_file)
         except BackupError as error:
             raise _went_through_terminal(path) or error from error
     except OSError as error:
         raise _not_a_dump(path, error.strerror or "it cannot be read") from error
 
 
-def _identify_file(path: str, size: int) -> Dump:
-    compression = compression_of(path)
+def _identify_file(path: str, size: int, identity_file: str) -> Dump:
+    if is_encrypted(path):
+        compression = compression_in(next(decrypted(path, identity_file), b""))
+    else:
+        compression, identity_file = compression_of(path), ""
     limit = size if compression == "none" else _PACKED_TOC
     head = b""
-    for chunk in decoded(path):
+    for chunk in _clear(path, identity_file, compression):
         head += chunk
         if len(head) >= _HEAD:
             break
     if head.startswith(MAGIC):
-        with reading(decoded(path)) as file:
-            return Dump(path, "custom", compression, read_toc(file, limit))
+        with reading(_clear(path, identity_file, compression)) as file:
+            return Dump(path, "custom", compression, read_toc(file, limit), identity_file)
     if is_tar(head):
-        with reading(decoded(path)) as file:
-            return Dump(path, "tar", compression, read_tar(file, limit))
+        with reading(_clear(path, identity_file, compression)) as file:
+            return Dump(path, "tar", compression, read_tar(file, limit), identity_file)
     if _CLUSTER in head:
         raise BackupError(
             "INVALID_BACKUP_FORMAT", "{0} is a dump of a whole server, made by pg_dumpall".format(path),
             hint="Restore it by psql by hand, or make a dump of the one database by pg_dump.",
         )
     if _PLAIN in head and not _THROUGH_TERMINAL.search(head):
-        return Dump(path, "plain", compression, None)
+        return Dump(path, "plain", compression, None, identity_file)
     raise _not_a_dump(path, "its content is of no format that pg_dump writes")
 
 
@@ -149,12 +167,27 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     """
     if dump.format == "plain":
         foreign = not checksummed
-        return _scan_plain(dump, foreign=foreign, restricted=foreign and executor.client.keeps_to_sql)
+        return _scan_plain(dump.chunks(), foreign=foreign, restricted=foreign and executor.client.keeps_to_sql)
     if dump.format == "directory":
         return _scan_folder(executor, dump)
     with executor.bulk_output():
         source = executor.log.progress.count(dump.chunks())
         return _scan(executor, ["-F", FORMAT_SWITCH[dump.format]], _require_toc(dump), source=source)
+
+
+def scan_stream(executor: PgExecutor, kind: str, compression: str, chunks: Iterator[bytes]) -> Fingerprint:
+    """The same for a custom or plain dump that pg_dump is just writing; ``compression`` is that of a plain one."""
+    if kind == "plain":
+        return _scan_plain(decoded_stream(chunks, "the dump", compression), foreign=False, restricted=False)
+    begin: List[bytes] = []
+
+    def head() -> Iterator[bytes]:
+        for chunk in chunks:
+            begin.append(chunk)
+            yield chunk
+
+    toc = read_toc(reading(head()), _PACKED_TOC)
+    return _scan(executor, ["-F", FORMAT_SWITCH[kind]], toc, source=itertools.chain(begin, chunks))
 
 
 def _scan_folder(executor: PgExecutor, dump: Dump) -> Fingerprint:
@@ -204,9 +237,9 @@ def _scan(
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())
 
 
-def _scan_plain(dump: Dump, *, foreign: bool, restricted: bool) -> Fingerprint:
+def _scan_plain(chunks: Iterable[bytes], *, foreign: bool, restricted: bool) -> Fingerprint:
     scanner = PlainScanner(foreign=foreign, restricted=restricted)
-    for chunk in dump.chunks():
+    for chunk in chunks:
         scanner.feed(chunk)
     scanner.finish()
     if not scanner.has_trailer:

@@ -31,12 +31,12 @@ RETENTION: Dict[str, Any] = {
 # ``options`` serves them all. A unit test compares this with the modules.
 NOT_EVERYWHERE = frozenset((
     "accept_shrinkage", "all_databases", "allow_engine_change", "analyze", "backup", "compression", "confirm",
-    "create_missing_roles", "db", "detail", "discover", "drill_location", "exclude_databases", "exclude_schemas",
-    "exclude_table_data", "exclude_tables", "extra_args", "fail_on_suspicious", "format", "include_globals", "jobs",
-    "keep_previous", "label", "lock_timeout", "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner",
-    "no_privileges", "require_patched_client", "retention", "rpo", "safety_backup", "schema_only", "schemas",
-    "session_role", "source_database", "stale_after", "strategy", "tables", "target_database", "timeout",
-    "verified_only", "verify",
+    "create_missing_roles", "db", "detail", "discover", "drill_location", "encryption_recipients",
+    "exclude_databases", "exclude_schemas", "exclude_table_data", "exclude_tables", "extra_args",
+    "fail_on_suspicious", "format", "include_globals", "jobs", "keep_previous", "label", "lock_timeout",
+    "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner", "no_privileges", "require_patched_client",
+    "retention", "rpo", "safety_backup", "schema_only", "schemas", "session_role", "source_database", "stale_after",
+    "strategy", "tables", "target_database", "timeout", "verified_only", "verify",
 ))
 # What an action tells a module that it watches; no option, so it is taken out before options are looked at.
 WATCHED = "_pgfleet_watched"

@@ -25,6 +25,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import (
     next_sequence,
     sets_in,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import check_encryption
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._compression import require_compression
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER
@@ -68,6 +69,10 @@ def back_up(
     With ``check`` it discovers, connects and plans, and changes nothing. Raises ``BackupError``.
     """
     options = read_backup_options(params)
+    if options.encryption:
+        check_encryption(options.encryption, options.identity_file)
+        run.log.add("Encrypted on the way, so streamed in the {0} format, which restores without parallel jobs".format(
+            options.format))
     result.update(backups=[], failed_databases=[], pruned=[], plan={}, run_id=run.run_id)
     probe_backup_dir(options.backup_dir)
     session = open_session(
@@ -139,7 +144,8 @@ def back_up_database(
             if options.verify == "restore":
                 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill_into_verdict  # noqa: PLC0415
 
-                published = drill_into_verdict(session, published, jobs=options.jobs)
+                published = drill_into_verdict(
+                    session, published, jobs=options.jobs, identity_file=options.identity_file)
         log.add("{0}: published {1}".format(database, published.path))
         if published.verified:  # what was not proven makes nothing else dispensable
             for path in prune(sets + [published], options.retention, _now()):
@@ -157,6 +163,10 @@ def _make_set(
     session: Session, options: BackupOptions, instance: str, database: str, folder: str, sets: Sequence[BackupSet]
 ) -> BackupSet:
     from ansible_collections.pgfleet.backup.plugins.module_utils._dump import plan_dump, write_dump  # noqa: PLC0415
+    from ansible_collections.pgfleet.backup.plugins.module_utils._sealed_dump import (  # noqa: PLC0415
+        keep_properties,
+        keep_text,
+    )
 
     executor = session.executor
     warnings_before = len(executor.log.warnings)
@@ -181,7 +191,7 @@ def _make_set(
                 executor.log.add_warning(
                     "{0}: only a superuser can read password verifiers; roles are kept without".format(database)
                 )
-            partial.write_text(GLOBALS_FILE, roles_script(roles, database=database))
+            keep_text(partial, GLOBALS_FILE, roles_script(roles, database=database), options)
         before = newest_verified(item for item in sets if item.kind == options.kind)
         dumped = write_dump(executor, partial, database, plan, options, before=before)
         manifest = database_manifest(
@@ -191,6 +201,7 @@ def _make_set(
             finished=_now(),
             warnings=executor.log.warnings[warnings_before:],
         )
+        manifest = keep_properties(partial, manifest, options)
         manifest = judged(manifest, partial.files, sets, accept=options.accept_shrinkage, log=executor.log)
         page = restore_md(
             manifest, [entry["path"] for entry in partial.files],

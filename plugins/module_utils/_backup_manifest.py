@@ -130,6 +130,7 @@ def _common(
         "client_path": client.path("pg_dump"),
         "client_version": client.version,
         "status": "ok",
+        "encryption": options.encryption.describe() if options.encryption else None,
         "warnings": warnings,
         "signature": None,  # the last thing that is added, if there is a key
     }

@@ -8,6 +8,11 @@ import os
 from datetime import timedelta
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import (
+    Encryption,
+    read_encryption,
+    read_identity_file,
+)
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import processors
 from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import (
@@ -51,6 +56,8 @@ class BackupOptions(NamedTuple):
     fail_on_suspicious: bool
     accept_shrinkage: bool
     require_patched_client: bool
+    encryption: Optional[Encryption]
+    identity_file: str
     signing_key: Optional[SigningKey]
     safety: bool
 
@@ -79,6 +86,7 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
             "compression={0}: pg_dump cannot compress the tar format".format(compression),
             hint="Use another format to compress.",
         )
+    encryption, identity_file = _read_keys(params)
     if params.get("all_databases") and params.get("database"):
         raise BackupError("INVALID_DB_CONFIG", "database and all_databases contradict each other")
     return BackupOptions(
@@ -87,7 +95,8 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         database=params.get("database") or None,
         all_databases=bool(params.get("all_databases")),
         exclude_databases=tuple(name for name in params.get("exclude_databases") or () if name),
-        format=params["format"],
+        # Streamed, since pg_dump would write the files of a folder in the clear.
+        format="custom" if encryption and params["format"] == "directory" else params["format"],
         compression=compression,
         jobs=read_count(params, "jobs") or min(_MAX_JOBS, processors()),
         include_globals=params.get("include_globals") != "none",
@@ -105,9 +114,27 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         fail_on_suspicious=bool(params.get("fail_on_suspicious")),
         accept_shrinkage=bool(params.get("accept_shrinkage")),
         require_patched_client=bool(params.get("require_patched_client")),
+        encryption=encryption,
+        identity_file=identity_file,
         signing_key=read_signing_key(params),
         safety=bool(params.get("safety")),
     )
+
+
+def _read_keys(params: Mapping[str, Any]) -> Tuple[Optional[Encryption], str]:
+    """For whom the set is encrypted, and by what it is read again."""
+    encryption, identity_file = params.get("encryption") or read_encryption(params), read_identity_file(params)
+    if encryption and params["format"] == "tar":
+        raise BackupError(
+            "UNSUPPORTED_BY_CLIENT", "format=tar cannot be encrypted: pg_dump keeps parts of it in temporary files",
+            hint="Use another format; an encrypted dump is streamed.",
+        )
+    if encryption and not identity_file and params["verify"] == "restore":
+        raise BackupError(
+            "ENCRYPTION_UNAVAILABLE", "verify=restore has to decrypt the backup, and there is no identity_file",
+            hint="Set identity_file, or use verify=archive, which reads the dump before it is encrypted.",
+        )
+    return encryption, identity_file
 
 
 def read_count(params: Mapping[str, Any], name: str) -> int:

@@ -10,16 +10,21 @@ import lzma
 import os
 import shutil
 import zlib
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
+    STDOUT,
     PopenProcess,
     StreamBroken,
     ToolTimeout,
+    follow,
 )
 
-__all__ = ["MEMBER_SUFFIXES", "compression_of", "decoded", "decoded_as", "file_chunks", "reading"]
+__all__ = [
+    "MEMBER_SUFFIXES", "ProgramFailed", "compression_in", "compression_of", "decoded", "decoded_as", "decoded_stream",
+    "file_chunks", "program_output", "reading",
+]
 
 _CHUNK = 1 << 20
 _MEMORY = 128 << 20  # what decoding may take: a file's head says how much it wants, and anybody may have written it
@@ -39,7 +44,11 @@ _PROGRAMS: Dict[str, Tuple[str, ...]] = {"zstd": ("--memory={0}MB".format(_MEMOR
 def compression_of(path: str) -> str:
     """``gzip``, ``zstd``, ``lz4``, ``xz``, ``bzip2`` or ``none``, by the file's first bytes."""
     with open(path, "rb") as file:
-        head = file.read(8)
+        return compression_in(file.read(8))
+
+
+def compression_in(head: bytes) -> str:
+    """The same of what begins with ``head``."""
     return next((name for magic, name in _MAGIC if head.startswith(magic)), "none")
 
 
@@ -62,15 +71,25 @@ def decoded_as(path: str, compression: str) -> Iterator[bytes]:
     if compression == "none" or os.path.getsize(path) == 0:
         return file_chunks(path)
     if compression in _PROGRAMS:
-        return _by_program(path, compression)
-    return _by_library(path, compression)
+        # By "-- path" a name that begins with a dash stays a name.
+        return _by_program(path, compression, ["--", os.path.abspath(path)], None)
+    return _by_library(file_chunks(path), path, compression)
 
 
-def _by_library(path: str, compression: str) -> Iterator[bytes]:
+def decoded_stream(chunks: Iterator[bytes], name: str, compression: str) -> Iterator[bytes]:
+    """The same for what comes as a stream; ``name`` is for messages."""
+    if compression == "none":
+        return chunks
+    if compression in _PROGRAMS:
+        return _by_program(name, compression, [], chunks)
+    return _by_library(chunks, name, compression)
+
+
+def _by_library(chunks: Iterator[bytes], path: str, compression: str) -> Iterator[bytes]:
     """Members may follow each other, as gzip, xz and bzip2 allow; what is no member at the end is damage."""
     decoder: Optional[_Decoder] = None
     try:
-        for chunk in file_chunks(path):
+        for chunk in chunks:
             rest = chunk
             while rest or (decoder is not None and not decoder.hungry):
                 decoder = decoder or _DECODERS[compression]()
@@ -127,7 +146,36 @@ _DECODERS: Dict[str, Callable[[], _Decoder]] = {
 }
 
 
-def _by_program(path: str, program: str) -> Iterator[bytes]:
+class ProgramFailed(Exception):  # noqa: N818
+    """A program did not come to a good end; the text is the last that it said."""
+
+
+def program_output(argv: List[str], source: Optional[Iterable[bytes]] = None) -> Iterator[bytes]:
+    """What a program prints, as it comes; ``source`` is fed to it. Raises ``ProgramFailed``, and OSError."""
+    process = PopenProcess(argv, env=dict(os.environ), stdin=source is not None)
+    frames = follow(process, source=source, timeout=None)
+    message = b""
+    try:
+        while True:
+            try:
+                stream, chunk = next(frames)
+            except StopIteration as end:
+                status = end.value
+                break
+            if stream == STDOUT:
+                yield chunk
+            else:
+                message = (message + chunk)[-500:]
+    except (StreamBroken, ToolTimeout) as error:
+        raise ProgramFailed(str(error)) from error
+    finally:
+        process.kill()
+        process.close()
+    if status != 0:
+        raise ProgramFailed(message.decode("utf-8", "replace").strip() or "status {0}".format(status))
+
+
+def _by_program(path: str, program: str, more: List[str], source: Optional[Iterator[bytes]]) -> Iterator[bytes]:
     found = shutil.which(program)
     if not found:
         raise BackupError(
@@ -135,25 +183,12 @@ def _by_program(path: str, program: str) -> Iterator[bytes]:
             "{0} is compressed, and there is no {1} program to read it".format(os.path.basename(path), program),
             hint="Install {0} on the managed host.".format(program),
         )
-    # By "-c -- path" a name that begins with a dash stays a name.
-    argv = [found, "-dc", *_PROGRAMS[program], "--", os.path.abspath(path)]
-    process = PopenProcess(argv, env=dict(os.environ), stdin=False)
-    message = b""
     try:
-        for stream, chunk in process.frames(None):
-            if stream == 1:
-                yield chunk
-            else:
-                message = (message + chunk)[-500:]
-        status = process.wait()
-    except (StreamBroken, ToolTimeout) as error:
+        yield from program_output([found, "-dc", *_PROGRAMS[program], *more], source)
+    except ProgramFailed as error:
+        if "memory" in str(error):
+            raise _too_demanding(path, program) from error
         raise _damaged(path, program, str(error)) from error
-    finally:
-        process.close()
-    if status != 0:
-        if b"memory" in message:
-            raise _too_demanding(path, program)
-        raise _damaged(path, program, message.decode("utf-8", "replace").strip())
 
 
 def _too_demanding(path: str, compression: str) -> BackupError:

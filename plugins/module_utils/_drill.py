@@ -75,12 +75,12 @@ def drill(
     return filled, verification
 
 
-def drill_into_verdict(session: Session, backup: BackupSet, *, jobs: int) -> BackupSet:
+def drill_into_verdict(session: Session, backup: BackupSet, *, jobs: int, identity_file: str = "") -> BackupSet:
     """Drill a set that was just made; the set with its verdict.
 
     Raises ``VERIFY_FAILED`` when it does not restore. What is raised has the set in ``result["published"]``.
     """
-    source = of_set(backup)
+    source = of_set(backup, identity_file)
     fingerprint = Fingerprint(**backup.manifest["fingerprint"])
     try:
         refusal = check_extensions(source, "drill")

@@ -34,6 +34,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._pg_commands import
     dump_args,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._progress import UNKNOWN, Expected
+from ansible_collections.pgfleet.backup.plugins.module_utils._sealed_dump import write_sealed
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet
 
 __all__ = ["DumpPlan", "Dumped", "plan_dump", "write_dump"]
@@ -103,6 +104,11 @@ def write_dump(
             "tar": DUMP_TAR,
             "plain": DUMP_PLAIN + PLAIN_SUFFIXES[plan.compression.method],
         }[plan.format]
+        if options.encryption:
+            return Dumped(plan, *write_sealed(
+                executor, partial, database, _args(executor, plan, options, output=None), options, name=name,
+                kind=plan.format, compression=plan.compression.method, expected=_expected(plan, before),
+            ))
         with partial.open(name) as file, executor.bulk_output() as transport:
             executor.transport = transport
             with progress.step(

@@ -33,6 +33,8 @@ def fresh_set(
 
 
 def _as_asked(item: BackupSet, options: BackupOptions) -> bool:
+    if options.encryption and not item.encrypted:
+        return False
     if item.kind == "globals":  # one kind only, verified by its checksum
         return True
     return (

@@ -23,6 +23,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
 from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import globals_restore_md
 from ansible_collections.pgfleet.backup.plugins.module_utils._retention import prune
+from ansible_collections.pgfleet.backup.plugins.module_utils._sealed_dump import keep_text
 from ansible_collections.pgfleet.backup.plugins.module_utils._session import Session
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import read_set
 
@@ -56,7 +57,7 @@ def back_up_globals(
             return dict(fresh.describe(), status="fresh", changed=False)
         identity = SetIdentity(new_set_id(created), executor.run_id, instance, GLOBALS, next_sequence(sets), created)
         with PartialSet.create(folder, identity.set_id) as partial:
-            seconds, roles = _write(session, partial, args)
+            seconds, roles = _write(session, partial, args, options)
             manifest = globals_manifest(
                 session, identity, options,
                 finished=datetime.now(timezone.utc), seconds=seconds, roles=roles, warnings=warnings,
@@ -67,13 +68,14 @@ def back_up_globals(
     return dict(published.describe(), changed=True)
 
 
-def _write(session: Session, partial: PartialSet, args: List[str]) -> Tuple[float, List[str]]:
+def _write(
+    session: Session, partial: PartialSet, args: List[str], options: BackupOptions
+) -> Tuple[float, List[str]]:
     """Write the globals file; the seconds it took, and the roles in it."""
     executor = session.executor
     result = executor.run("pg_dumpall", args, database=session.maintenance_db, announce=True)
     if _TRAILER not in result.stdout[-1000:]:
         raise BackupError("BACKUP_FAILED", "the globals do not end with pg_dumpall's trailer: they were cut off")
-    with partial.open(GLOBALS_FILE) as file:
-        file.write(result.stdout)
+    keep_text(partial, GLOBALS_FILE, result.stdout.decode("utf-8", "surrogateescape"), options)
     roles = executor.query_json(_queries.ROLE_NAMES, database=session.maintenance_db)
     return result.seconds, [name for name in roles if not name.startswith("pg_")]

@@ -15,12 +15,15 @@ __all__ = [
     "DUMP_FOLDER",
     "DUMP_PLAIN",
     "DUMP_TAR",
+    "ENCRYPTED_SUFFIX",
     "GLOBALS",
     "GLOBALS_FILE",
     "LOCK_FILE",
     "MANIFEST_FILE",
     "PARTIAL_PREFIX",
     "PLAIN_SUFFIXES",
+    "PROPERTIES_FILE",
+    "PROPERTIES_SCRIPT",
     "REMOVING_PREFIX",
     "RESTORE_FILE",
     "SLOTS_FOLDER",
@@ -46,6 +49,9 @@ DUMP_CUSTOM = "database.dump"
 DUMP_FOLDER = "database"
 DUMP_TAR = "database.tar"
 DUMP_PLAIN = "database.sql"
+PROPERTIES_FILE = "properties.json"
+PROPERTIES_SCRIPT = "properties.sql"
+ENCRYPTED_SUFFIX = ".age"
 PLAIN_SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst", "lz4": ".lz4"}
 
 # Hidden, so that no reader takes them for a set. A name never begins with a dot once it is encoded.

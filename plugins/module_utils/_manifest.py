@@ -81,6 +81,8 @@ _KEYS: Dict[str, Tuple[type, ...]] = {
     "signature": (dict, _NULL),
 }
 
+_OPTIONAL: Dict[str, Tuple[type, ...]] = {"encryption": (dict, _NULL)}  # older sets do not have it
+
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
     """Raise ValueError with one sentence when ``manifest`` is not one that this version can rely on."""
@@ -95,6 +97,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         if key not in manifest:
             raise ValueError("the key {0} is missing".format(key))
         _expect(_is(manifest[key], *types), key, manifest[key])
+    for key, types in _OPTIONAL.items():
+        _expect(_is(manifest.get(key), *types), key, manifest.get(key))
     _expect(version == SCHEMA_VERSION, "schema_version", version)
     _expect(manifest["sequence"] >= 1, "sequence", manifest["sequence"])
     _expect(manifest["kind"] in KINDS, "kind", manifest["kind"])

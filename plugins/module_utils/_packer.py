@@ -17,7 +17,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     pump,
 )
 
-__all__ = ["NO_PACKER", "Packer", "choose_packer", "zstd_program"]
+__all__ = ["NO_PACKER", "Packer", "choose_packer", "pack_by_program", "zstd_program"]
 
 # Below this a program takes longer to start than zlib to compress.
 _SMALL = 256 * 1024
@@ -43,7 +43,7 @@ def choose_packer(size: int, level: int) -> Packer:
     if size < _SMALL or program is None:
         return Packer(".gz", _gzip)
     argv = [program, "-q", "--ultra", "-{0}".format(level), "-c"]  # without --ultra 19 is the highest
-    return Packer(".zst", lambda chunks, write: _by_program(argv, chunks, write))
+    return Packer(".zst", lambda chunks, write: pack_by_program(argv, chunks, write))
 
 
 def _as_it_is(chunks: Iterable[bytes], write: Write) -> None:
@@ -61,16 +61,18 @@ def _gzip(chunks: Iterable[bytes], write: Write) -> None:
     write(packer.flush())
 
 
-def _by_program(argv: List[str], chunks: Iterable[bytes], write: Write) -> None:
+def pack_by_program(argv: List[str], chunks: Iterable[bytes], write: Write) -> None:
+    """Send ``chunks`` through a program of this host. Raises ``BACKUP_FAILED``."""
+    name = os.path.basename(argv[0])
     complaints: List[bytes] = []
     process = PopenProcess(argv, env=dict(os.environ), stdin=True)
     try:
         status = pump(process, source=chunks, on_stdout=write, on_stderr=complaints.append, timeout=None)
     except (StreamBroken, ToolTimeout) as error:
-        raise BackupError("BACKUP_FAILED", "zstd: {0}".format(error)) from error
+        raise BackupError("BACKUP_FAILED", "{0}: {1}".format(name, error)) from error
     finally:
         process.kill()
         process.close()
     if status != 0:
-        raise BackupError("BACKUP_FAILED", "zstd exited with status {0}: {1}".format(
-            status, b"".join(complaints)[-500:].decode("utf-8", "replace").strip()))
+        raise BackupError("BACKUP_FAILED", "{0} exited with status {1}: {2}".format(
+            name, status, b"".join(complaints)[-500:].decode("utf-8", "replace").strip()))

@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Fingerprint
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import check_owner
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import Encryption
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import check_patched
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill import drill
 from ansible_collections.pgfleet.backup.plugins.module_utils._drill_container import (
@@ -93,10 +94,10 @@ def restore(
         return
     source = find_source(
         options.backup, backup_dir=options.backup_dir, instance=instance, database=source_name,
-        key=options.signing_key,
+        key=options.signing_key, identity_file=options.identity_file,
     )
-    if source.backup is not None:
-        run.log.add(source.backup.describe_signature())
+    for line in source.remarks():
+        run.log.add(line)
     with ExitStack() as stack:
         if source.backup is not None:
             stack.enter_context(hold_set(source.backup.path))
@@ -296,6 +297,7 @@ class _Restore:
         elsewhere = self.source.manifest.get("system_identifier", ours) != ours
         instance = instance_name(self.session.context, "") if elsewhere else self.instance
         check_owner(self.options.backup_dir, instance, machine_id())
+        identity_file = self.source.dump.identity_file
         safety = read_backup_options({
             "safety": True,
             "backup_dir": self.options.backup_dir,
@@ -306,6 +308,9 @@ class _Restore:
             "lock_timeout": self.options.lock_timeout,
             "lock_wait_timeout": self.options.lock_wait_timeout,
             "signing_key": params.get("signing_key"),
+            # Where the backup was not to lie on a disk in the clear, neither is what it replaces.
+            "encryption": Encryption((), identity_file) if identity_file else None,
+            "identity_file": identity_file,
         })
         removed: List[str] = []
         return back_up_database(self.session, safety, instance, self.target, pruned=removed)

@@ -12,9 +12,11 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_FOLDER,
     DUMP_PLAIN,
     DUMP_TAR,
+    ENCRYPTED_SUFFIX,
     GLOBALS_FILE,
     MANIFEST_FILE,
     PLAIN_SUFFIXES,
+    PROPERTIES_SCRIPT,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._properties import apply_statements, create_statement
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo
@@ -82,6 +84,20 @@ zstd -dq --rm "$clear"/*.zst
 """
 
 
+_SEALED = """## Key
+
+The files that end in `.age` are encrypted for {0}.
+You need the program `age` (https://age-encryption.org), and the private key in a file that only you can read.
+What is decrypted goes straight to the tools, so nothing of it is left on the disk. For a server in a container stay on
+this machine, and put `docker exec -i NAME` in front of `psql` and `pg_restore`.
+
+    export IDENTITY_FILE=...
+
+See that the key fits:
+
+"""
+
+
 def restore_md(
     manifest: Mapping[str, Any], file_names: List[str], *, signed: bool = False, packed: bool = False
 ) -> str:
@@ -101,9 +117,10 @@ def restore_md(
     ]
     if signed:
         parts.append(_SIGNATURE.format(check=_CHECK))
-    if GLOBALS_FILE in file_names:
+    parts += _sealed(manifest, PROPERTIES_SCRIPT)
+    if {GLOBALS_FILE, GLOBALS_FILE + ENCRYPTED_SUFFIX}.intersection(file_names):
         parts.append("## Roles\n\nMissing roles are created; a role that exists is left as it is.\n")
-        parts.append(_block("psql -X -v ON_ERROR_STOP=1 -d {0} -f {1}".format(maintenance, GLOBALS_FILE)))
+        parts.append(_block(_script(manifest, "psql -X -v ON_ERROR_STOP=1 -d {0}".format(maintenance), GLOBALS_FILE)))
     properties = manifest["database_properties"]
     parts.append("## Database\n\nThe database must not exist yet.\n")
     parts.append(_block(_sql(maintenance, [
@@ -117,7 +134,11 @@ def restore_md(
         parts.append(_block(_data_command(manifest)))
     if properties:
         parts.append("## Properties\n\nOwner, settings, privileges and comment of the database itself.\n")
-        parts.append(_block(_sql(maintenance, apply_statements(database, properties))))
+        if manifest.get("encryption"):
+            psql = "psql -X -v ON_ERROR_STOP=1 -d {0}".format(maintenance)
+            parts.append(_block(_script(manifest, psql, PROPERTIES_SCRIPT)))
+        else:
+            parts.append(_block(_sql(maintenance, apply_statements(database, properties))))
     parts.append("## Statistics\n\nWithout them the first queries are slow.\n")
     parts.append(_block("vacuumdb --analyze-only -d {0}".format(shlex.quote(conninfo(database, {})))))
     return "\n".join(parts)
@@ -129,14 +150,38 @@ def globals_restore_md(manifest: Mapping[str, Any], *, signed: bool = False) -> 
         "# How to restore these globals by hand\n\nRoles, memberships, tablespaces and settings of a whole cluster of "
         "PostgreSQL {0}, as of {1} (UTC).\nA role that exists already is reported as an error, and left; its "
         "attributes are then set as recorded.\n".format(manifest["server_version"], manifest["created"]),
-        *([_SIGNATURE.format(check=_CHECK), "## Globals\n"] if signed else []),
-        _block("psql -X -d {0} -f {1}".format(shlex.quote(conninfo("postgres", {})), GLOBALS_FILE)),
+        *([_SIGNATURE.format(check=_CHECK)] if signed else []),
+        *_sealed(manifest, GLOBALS_FILE),
+        *(["## Globals\n"] if signed or manifest.get("encryption") else []),
+        _block(_script(manifest, "psql -X -d {0}".format(shlex.quote(conninfo("postgres", {}))), GLOBALS_FILE)),
     ))
+
+
+def _sealed(manifest: Mapping[str, Any], trial: str) -> List[str]:
+    """What has to be at hand for an encrypted set, and how to see that the key fits the file ``trial``."""
+    if not manifest.get("encryption"):
+        return []
+    recipients = manifest["encryption"]["recipients"]
+    whom = ", ".join("`{0}`".format(each) for each in recipients) or "the key that the restored backup was read with"
+    return [_SEALED.format(whom) + _block("{0} > /dev/null".format(_decrypted(trial)))]
+
+
+def _script(manifest: Mapping[str, Any], psql: str, name: str) -> str:
+    """What runs a script of the set by ``psql``."""
+    if manifest.get("encryption"):
+        return "{0} | {1}".format(_decrypted(name), psql)
+    return "{0} -f {1}".format(psql, name)
+
+
+def _decrypted(name: str) -> str:
+    return 'age --decrypt --identity "$IDENTITY_FILE" {0}{1}'.format(name, ENCRYPTED_SUFFIX)
 
 
 def _data_command(manifest: Mapping[str, Any], *, folder: str = DUMP_FOLDER) -> str:
     target = shlex.quote(conninfo(manifest["database"], {}))
     restore = "pg_restore --exit-on-error -d {0}".format(target)
+    if manifest.get("encryption") and manifest["format"] == "custom":
+        return "{0} | {1}".format(_decrypted(DUMP_CUSTOM), restore)
     if manifest["format"] == "directory":
         return "{0} -j 2 {1}".format(restore, folder)
     if manifest["format"] == "custom":
@@ -147,6 +192,8 @@ def _data_command(manifest: Mapping[str, Any], *, folder: str = DUMP_FOLDER) -> 
     name = DUMP_PLAIN + PLAIN_SUFFIXES[method]
     psql = "psql -X -v ON_ERROR_STOP=1 -1 -d {0}".format(target)
     reader: Optional[str] = {"gzip": "gunzip -c", "zstd": "zstd -dc", "lz4": "lz4 -dc"}.get(method)
+    if manifest.get("encryption"):
+        return " | ".join([_decrypted(name), *([reader] if reader else []), psql])
     return "{0} {1} | {2}".format(reader, name, psql) if reader else "{0} -f {1}".format(psql, name)
 
 

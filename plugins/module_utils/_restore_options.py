@@ -8,6 +8,7 @@ import os
 from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_options import read_count
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import read_identity_file
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import processors
 from ansible_collections.pgfleet.backup.plugins.module_utils._signing import SigningKey, read_signing_key
@@ -45,6 +46,7 @@ class RestoreOptions(NamedTuple):
     lock_timeout: int
     lock_wait_timeout: int
     require_patched_client: bool
+    identity_file: str
     signing_key: Optional[SigningKey]
 
     @property
@@ -92,6 +94,7 @@ def read_restore_options(params: Mapping[str, Any]) -> RestoreOptions:
         lock_timeout=read_count(params, "lock_timeout"),
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         require_patched_client=bool(params.get("require_patched_client")),
+        identity_file=read_identity_file(params),
         signing_key=read_signing_key(params),
     )
     if options.backup == PREVIOUS and options.strategy != "swap":

@@ -45,11 +45,10 @@ def create_missing_roles(session: Session, source: Source) -> bool:
 
 def read_roles_script(source: Source) -> Optional[str]:
     """The set's script, None when it has none. Raises ``INVALID_BACKUP_FORMAT`` for one that we did not write so."""
-    path = os.path.join(source.backup.path, GLOBALS_FILE) if source.backup else ""
-    if not os.path.isfile(path):
+    content = source.read(GLOBALS_FILE)
+    if source.backup is None or content is None:
         return None
-    with open(path, "rb") as file:
-        content = file.read()
+    path = os.path.join(source.backup.path, GLOBALS_FILE)
     splitter, position = SqlSplitter(), 0
     while True:
         try:

@@ -4,11 +4,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any, ContextManager, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, ContextManager, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, Fingerprint, identify, scan
 from ansible_collections.pgfleet.backup.plugins.module_utils._catalog import find_backup
+from ansible_collections.pgfleet.backup.plugins.module_utils._cipher import decrypted
+from ansible_collections.pgfleet.backup.plugins.module_utils._codec import file_chunks
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
@@ -16,8 +19,10 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_FOLDER,
     DUMP_PLAIN,
     DUMP_TAR,
+    ENCRYPTED_SUFFIX,
     MANIFEST_FILE,
     PLAIN_SUFFIXES,
+    PROPERTIES_FILE,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._progress import (
     Expected,
@@ -31,10 +36,14 @@ __all__ = ["Source", "find_source", "of_set"]
 
 
 class Source(NamedTuple):
-    """One dump to restore. ``backup`` is None for a foreign one, of which nothing is known but the dump itself."""
+    """One dump to restore. ``backup`` is None for a foreign one, of which nothing is known but the dump itself.
+
+    ``sealed`` are the properties of a database whose manifest does not tell all of them.
+    """
 
     dump: Dump
     backup: Optional[BackupSet]
+    sealed: Optional[Mapping[str, Any]] = None
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -42,7 +51,7 @@ class Source(NamedTuple):
 
     @property
     def properties(self) -> Optional[Mapping[str, Any]]:
-        return self.manifest.get("database_properties")
+        return self.sealed or self.manifest.get("database_properties")
 
     @property
     def roles(self) -> List[str]:
@@ -82,6 +91,17 @@ class Source(NamedTuple):
             return self.dump.toc.client_major
         version = str(self.manifest.get("client_version", "0"))
         return int(version.split(".", maxsplit=1)[0]) if version.split(".", maxsplit=1)[0].isdigit() else 0
+
+    def read(self, name: str) -> Optional[bytes]:
+        """The content of a small file of the set, decrypted where it is encrypted; None when there is none."""
+        return _read(self.backup, name, self.dump.identity_file) if self.backup else None
+
+    def remarks(self) -> Iterator[str]:
+        """Lines for the log of whoever relies on it."""
+        if self.backup:
+            yield self.backup.describe_signature()
+        if self.dump.identity_file:
+            yield "It is decrypted on its way to the tools, and so restored without parallel jobs"
 
     def describe(self) -> Dict[str, Any]:
         return {
@@ -124,12 +144,14 @@ def _read_so_far() -> Tuple[Optional[int], Optional[int]]:
 
 
 def find_source(
-    backup: str, *, backup_dir: str, instance: str, database: str, key: Optional[SigningKey] = None
+    backup: str, *, backup_dir: str, instance: str, database: str, key: Optional[SigningKey] = None,
+    identity_file: str = "",
 ) -> Source:
     """``latest``, an id, or a path to a set or to any dump. A set's checksums are compared.
 
-    With ``key`` the signature comes before all else, and no foreign dump has one. Raises ``BACKUP_NOT_FOUND``,
-    ``SIGNATURE_INVALID``, ``CHECKSUM_MISMATCH`` or ``INVALID_BACKUP_FORMAT``.
+    With ``key`` the signature comes before all else, and no foreign dump has one. ``identity_file`` decrypts what is
+    encrypted. Raises ``BACKUP_NOT_FOUND``, ``SIGNATURE_INVALID``, ``CHECKSUM_MISMATCH``, ``ENCRYPTION_UNAVAILABLE`` or
+    ``INVALID_BACKUP_FORMAT``.
     """
     if os.sep in backup and not os.path.lexists(os.path.join(backup, MANIFEST_FILE)):
         if not os.path.exists(backup):
@@ -139,16 +161,16 @@ def find_source(
                 "SIGNATURE_INVALID", "{0} is not a backup set, so it has no signature".format(backup),
                 hint="Leave signing_key out to restore a dump that you trust for other reasons.",
             )
-        return Source(identify(backup), None)
+        return Source(identify(backup, identity_file), None)
     found = find_backup(backup_dir, instance=instance, database=database, backup=backup, key=key)
     if found.kind == "globals":
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} holds a cluster's globals, not a database".format(found.path),
                           hint="Its RESTORE.md says how to restore them by psql.")
     check_files(found)
-    return of_set(found)
+    return of_set(found, identity_file)
 
 
-def of_set(backup: BackupSet) -> Source:
+def of_set(backup: BackupSet, identity_file: str = "") -> Source:
     """The dump of a set whose checksums are known to be right."""
     name = {
         "directory": DUMP_FOLDER,
@@ -158,8 +180,19 @@ def of_set(backup: BackupSet) -> Source:
     }.get(backup.format)
     if name is None:
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} names the format {1!r}".format(backup.path, backup.format))
-    dump = identify(os.path.join(backup.path, name))
+    dump = identify(os.path.join(backup.path, name + (ENCRYPTED_SUFFIX if backup.encrypted else "")), identity_file)
     if dump.format != backup.format:
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} names the format {1}, and holds {2}".format(
             backup.path, backup.format, dump.format))
-    return Source(dump, backup)
+    if backup.encrypted and not dump.identity_file:  # then it is not what was put there
+        raise BackupError("INVALID_BACKUP_FORMAT", "{0} is an encrypted backup, and its dump is not encrypted".format(
+            backup.path))
+    content = _read(backup, PROPERTIES_FILE, identity_file) if backup.encrypted else None
+    return Source(dump, backup, None if content is None else json.loads(content.decode("utf-8")))
+
+
+def _read(backup: BackupSet, name: str, identity_file: str) -> Optional[bytes]:
+    path = os.path.join(backup.path, name + (ENCRYPTED_SUFFIX if backup.encrypted else ""))
+    if not os.path.isfile(path):
+        return None
+    return b"".join(decrypted(path, identity_file) if backup.encrypted else file_chunks(path))

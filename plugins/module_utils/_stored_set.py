@@ -19,9 +19,12 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     DUMP_FOLDER,
     DUMP_PLAIN,
     DUMP_TAR,
+    ENCRYPTED_SUFFIX,
     GLOBALS_FILE,
     MANIFEST_FILE,
     PLAIN_SUFFIXES,
+    PROPERTIES_FILE,
+    PROPERTIES_SCRIPT,
     RESTORE_FILE,
     VERIFICATION_FILE,
 )
@@ -40,9 +43,9 @@ __all__ = ["BackupSet", "adopt_verdicts", "append_verdict", "check_files", "chec
 
 _LIMIT = 64 * 1024 * 1024
 # What somebody would read, run or restore by its name alone. Notes of one's own may lie beside.
-_MEANT_TO_BE_READ = (
-    RESTORE_FILE, GLOBALS_FILE, DUMP_CUSTOM, DUMP_TAR, *(DUMP_PLAIN + suffix for suffix in PLAIN_SUFFIXES.values()),
-)
+_NAMES = (GLOBALS_FILE, PROPERTIES_FILE, PROPERTIES_SCRIPT, DUMP_CUSTOM, DUMP_TAR, *(
+    DUMP_PLAIN + suffix for suffix in PLAIN_SUFFIXES.values()))
+_MEANT_TO_BE_READ = (RESTORE_FILE, *_NAMES, *(name + ENCRYPTED_SUFFIX for name in _NAMES))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +98,11 @@ class BackupSet:
     @property
     def format(self) -> str:
         return str(self.manifest["format"])
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its content can only be read with a key."""
+        return bool(self.manifest.get("encryption"))
 
     @property
     def status(self) -> str:

@@ -169,6 +169,21 @@ options:
         matter for it. Otherwise a warning names the CVE and the release that has the fix.
     type: bool
     default: false
+  encryption_recipients:
+    description:
+      - Public keys of C(age) (C(age1…)), or SSH public keys. Everything of the set that tells of the data is encrypted
+        for them on its way, so that nothing in the clear is ever on the disk. The manifest stays readable.
+      - The dump is streamed, in the format V(custom) where O(format) is V(directory). V(tar) is refused.
+      - Without the program C(age), or with a malformed key, it is C(ENCRYPTION_UNAVAILABLE) before anything is dumped.
+    type: list
+    elements: str
+  identity_file:
+    description:
+      - Path on the managed host of a private key that decrypts what O(encryption_recipients) encrypts, readable by its
+        owner only. With it each set proves that it can be decrypted, by being so, before it is published.
+      - Without it a backup needs no private key, also not for O(verify=archive), which reads the dump on its way.
+        O(verify=restore) needs it.
+    type: path
   signing_key:
     description:
       - A secret of at least 16 characters that signs each set by HMAC-SHA256, the checksums of all its files and its
@@ -348,6 +363,8 @@ def main() -> None:
         fail_on_suspicious={"type": "bool", "default": False},
         accept_shrinkage={"type": "bool", "default": False},
         require_patched_client={"type": "bool", "default": False},
+        encryption_recipients={"type": "list", "elements": "str"},
+        identity_file={"type": "path"},
         signing_key={"type": "str", "no_log": True},
     )
     run = new_run("BACKUP_FAILED", module.no_log_values)

@@ -52,6 +52,11 @@ options:
     description:
       - Age at which the newest verified backup of a database is stale. Seconds, or a duration such as V(26h).
     type: str
+  identity_file:
+    description:
+      - Path on the managed host of the private key that decrypts encrypted sets, for O(verify=archive). Without it only
+        their checksums are compared.
+    type: path
   signing_key:
     description:
       - The key that the sets must have been signed with. Sets that are not signed, were altered, or were signed with
@@ -185,6 +190,7 @@ def main() -> None:
         verify={"type": "str", "choices": ["none", "checksum", "archive"], "default": "none"},
         detail={"type": "str", "choices": ["full", "brief", "none"], "default": "full"},
         stale_after={"type": "str"},
+        identity_file={"type": "path"},
         signing_key={"type": "str", "no_log": True},
         discover={"type": "bool", "default": False},
     )

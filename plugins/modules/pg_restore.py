@@ -130,6 +130,12 @@ options:
         matter for it. Otherwise a warning names the CVE and the release that has the fix.
     type: bool
     default: false
+  identity_file:
+    description:
+      - Path on the managed host of the private key (of C(age), or SSH) that decrypts the backup, readable by its owner
+        only. It is decrypted on its way to the tools, and never lies on the disk in the clear.
+      - The safety backup before a restore in place of an encrypted backup is encrypted for the same key.
+    type: path
   signing_key:
     description:
       - The key that M(pgfleet.backup.pg_backup) must have signed the backup with.
@@ -328,6 +334,7 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         require_patched_client={"type": "bool", "default": False},
+        identity_file={"type": "path"},
         signing_key={"type": "str", "no_log": True},
     )
     run = new_run("RESTORE_FAILED", module.no_log_values)

@@ -56,7 +56,8 @@ def test_the_schema_is_one_and_describes_every_field(schema: Dict[str, Any]) -> 
 
 
 def test_schema_and_reader_know_the_same_keys(schema: Dict[str, Any]) -> None:
-    assert sorted(schema["properties"]) == sorted(schema["required"]) == sorted(_manifest._KEYS)
+    assert sorted(schema["required"]) == sorted(_manifest._KEYS)
+    assert sorted(schema["properties"]) == sorted({*_manifest._KEYS, *_manifest._OPTIONAL})
     assert schema["properties"]["kind"]["enum"] == list(_manifest.KINDS)
     assert schema["properties"]["status"]["enum"] == list(_manifest.STATUSES)
     assert schema["properties"]["schema_version"]["const"] == _manifest.SCHEMA_VERSION
@@ -75,6 +76,8 @@ GOOD = [
     {"kind": "filtered", "filters": {"schemas": ["a"], "schema_only": True}},
     {"kind": "globals", "database": "@globals", "format": "sql", "compression": "none"},
     {"database": "a\nb"},
+    {"encryption": None},
+    {"encryption": {"method": "age", "recipients": ["age1xyz"]}},
     {"database": "größe/.."},
     {"files": [{"path": path, "size": 0, "sha256": "0" * 64} for path in ("database/blobs_1.toc", "a b\nc", ".x", "..x/y")]},
     {"verification": {"level": "none", "result": "none", "seconds": 0}, "status": "suspicious"},
