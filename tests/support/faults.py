@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Client tools that count their calls, and let one of them go wrong: a fault at any step of a run, for real.
 
-The tools are small scripts in a folder of their own, to be put on PATH. Each call has a number. At the chosen one the
-chosen fault happens; everywhere else the real tool runs.
+The tools are small scripts in front of the real ones on PATH, of the host or of a container. Each call has a number. At
+the chosen one the chosen fault happens; everywhere else the real tool runs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-__all__ = ["FAULTS", "FaultyTools"]
+from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
+
+__all__ = ["FAULTS", "ContainerFaultyTools", "FaultyTools"]
 
 FAULTS = {
     "refused": "the tool fails before it has done anything",
     "lost": "the tool does its work, and the connection is lost before it says so",
     "term": "the module gets SIGTERM while the tool runs",
     "kill": "the module gets SIGKILL while the tool runs",
+    "stay": "the tool waits, until somebody lets it do its work",
     "cut": "the server ends the session after some lines of the tool's input",
 }
 
@@ -25,7 +28,7 @@ _TOOLS = ("pg_dump", "pg_restore", "psql", "vacuumdb")
 _SCRIPT = r"""#!/bin/sh
 folder='@FOLDER@'
 tool='@BIN@'/${0##*/}
-case " $* " in *" --version "*) exec "$tool" "$@" ;; esac
+case " $* $PGAPPNAME" in *" --version "*|*" ") exec "$tool" "$@" ;; esac  # what no session of ours is for
 input=/dev/null
 more=
 case " $* " in *" -f - "*)
@@ -54,6 +57,7 @@ if [ "$n" = "$point" ]; then
     lost) "$tool" "$@" <"$input" >/dev/null 2>&1; echo "server closed the connection unexpectedly" >&2; exit 2 ;;
     term) kill -TERM $PPID ;;
     kill) kill -KILL $PPID ;;
+    stay) : >"$folder/stays"; while [ ! -e "$folder/go" ]; do sleep 0.05; done ;;
     cut) head -n "$lines" "$input" >"$input.cut"
          echo 'SELECT pg_terminate_backend(pg_backend_pid());' >>"$input.cut"; input=$input.cut ;;
   esac
@@ -92,3 +96,38 @@ class FaultyTools:
     def _told(call: Path) -> str:
         parts = [call / "argv", call / "input"]
         return "".join(part.read_text(encoding="utf-8") for part in parts if part.exists())
+
+
+class ContainerFaultyTools:
+    """The same inside a container. A tool there cannot signal the module: at the fault ``stay`` it waits instead.
+
+    :meth:`stays` says that it does, and :meth:`go` lets it go on.
+    """
+
+    _FOLDER = "/tmp/faults"
+
+    def __init__(self, server: PostgresContainer) -> None:
+        self._server = server
+        bin_dir = "/usr/lib/postgresql/" + self._shell('echo "$PG_MAJOR"').strip() + "/bin"
+        text = _SCRIPT.replace("@FOLDER@", self._FOLDER).replace("@BIN@", bin_dir)
+        for tool in _TOOLS:  # in the folder that comes first on PATH
+            self._shell('printf %s "$1" >"$2" && chmod 755 "$2"', text, "/usr/local/sbin/" + tool)
+        self.at(0)
+
+    def at(self, point: int, fault: str = "", lines: int = 0) -> None:
+        # A tool whose module was killed may still write into it.
+        script = 'for try in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done; mkdir "$1" && echo "$2" >"$1/fault"'
+        self._shell(script, self._FOLDER, f"{point} {fault} {lines}")
+
+    def calls(self) -> list[str]:
+        script = r'cd "$1"; n=1; while [ -d $n ]; do cat $n/argv $n/input 2>/dev/null; printf "\0"; n=$((n + 1)); done'
+        return self._shell(script, self._FOLDER).split("\0")[:-1]
+
+    def stays(self) -> bool:
+        return self._shell('[ ! -e "$1/stays" ] || echo yes', self._FOLDER) != ""
+
+    def go(self) -> None:
+        self._shell(': >"$1/go"', self._FOLDER)
+
+    def _shell(self, script: str, *args: str) -> str:
+        return self._server.shell("sh", "-c", script, "sh", *args)
