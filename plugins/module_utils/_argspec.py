@@ -36,7 +36,7 @@ NOT_EVERYWHERE = frozenset((
     "fail_on_suspicious", "format", "include_globals", "jobs", "keep_previous", "label", "lock_timeout",
     "lock_wait_timeout", "max_age", "max_concurrent", "name", "no_owner", "no_privileges", "require_patched_client",
     "retention", "rpo", "safety_backup", "schema_only", "schemas", "session_role", "source_database", "stale_after",
-    "strategy", "tables", "target_database", "timeout", "verified_only", "verify",
+    "start_jitter", "strategy", "tables", "target_database", "timeout", "verified_only", "verify",
 ))
 # What an action tells a module that it watches; no option, so it is taken out before options are looked at.
 WATCHED = "_pgfleet_watched"

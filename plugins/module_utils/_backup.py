@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import functools
 import os
+import secrets
+import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
@@ -88,6 +90,8 @@ def back_up(
     if check:
         result["changed"] = any(not item["fresh"] for item in result["plan"]["databases"])
         return
+    if options.start_jitter and any(not item["fresh"] for item in result["plan"]["databases"]):
+        _wait(session, options.start_jitter)
     os.umask(0o077)  # pg_dump writes files of its own; a hostile umask must neither open nor lock them
     ensure_backup_dir(options.backup_dir)
     for path in sweep_own_folders():
@@ -110,6 +114,14 @@ def back_up(
     if result["failed_databases"]:
         raise _some_failed(result["failed_databases"], len(result["backups"]))
     _persist_credentials(session, params, options)
+
+
+def _wait(session: Session, most: int) -> None:
+    """Begin at some moment of the next ``most`` seconds."""
+    seconds = secrets.randbelow(most * 1000 + 1) / 1000
+    session.executor.log.add("Waiting {0:.1f} s before the start, of up to {1} s (start_jitter)".format(seconds, most))
+    with session.executor.log.progress.step("waiting to start"):
+        time.sleep(seconds)
 
 
 def _work(

@@ -52,6 +52,7 @@ class BackupOptions(NamedTuple):
     lock_timeout: int
     lock_wait_timeout: int
     max_concurrent: int
+    start_jitter: int
     persist_credentials: bool
     fail_on_suspicious: bool
     accept_shrinkage: bool
@@ -110,6 +111,7 @@ def read_backup_options(params: Mapping[str, Any]) -> BackupOptions:
         lock_timeout=read_count(params, "lock_timeout"),
         lock_wait_timeout=read_count(params, "lock_wait_timeout"),
         max_concurrent=read_count(params, "max_concurrent"),
+        start_jitter=read_count(params, "start_jitter"),
         persist_credentials=bool(params.get("persist_credentials")),
         fail_on_suspicious=bool(params.get("fail_on_suspicious")),
         accept_shrinkage=bool(params.get("accept_shrinkage")),

@@ -34,6 +34,8 @@ def fleet_targets(
         target = _of_server(server, shared.get("backup_dir") or _DEFAULT_DIR)
         if target.get("container", "") not in named:
             complete.append(_complete(shared, {**target, "all_databases": True}))
+    for target in complete[1:]:  # it is the host that begins at some moment, not each of its targets
+        target.pop("start_jitter", None)
     return complete
 
 

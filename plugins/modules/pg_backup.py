@@ -149,6 +149,12 @@ options:
     description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
     type: int
     default: 0
+  start_jitter:
+    description:
+      - Wait a random time of up to that many seconds before the first dump, so that a fleet does not begin all at once.
+      - There is no wait in check mode, nor when O(max_age) leaves nothing to do.
+    type: int
+    default: 0
   fail_on_suspicious:
     description:
       - Fail with C(BACKUP_SUSPICIOUS) when the database has collapsed since its newest verified backup, to less than
@@ -360,6 +366,7 @@ def main() -> None:
         lock_timeout={"type": "int", "default": 0},
         lock_wait_timeout={"type": "int", "default": 60},
         max_concurrent={"type": "int", "default": 0},
+        start_jitter={"type": "int", "default": 0},
         fail_on_suspicious={"type": "bool", "default": False},
         accept_shrinkage={"type": "bool", "default": False},
         require_patched_client={"type": "bool", "default": False},

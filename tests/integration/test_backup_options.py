@@ -185,12 +185,14 @@ def test_a_young_backup_makes_a_new_one_unnecessary(local: Local, database: str)
     first = local.back_up(database)
     assert (first["status"], first["changed"]) == ("ok", True)
     files = tree(local.backup_dir)
-    done = local.backup(database=database, max_age="1h")
+    done = local.backup(database=database, max_age="1h", start_jitter=3600)  # nothing to do, so nothing to wait for
     [entry] = done.succeeded()["backups"]
     assert (entry["status"], entry["changed"], entry["id"]) == ("fresh", False, first["id"])
     assert not done.changed
     assert set(tree(local.backup_dir)) == set(files)
-    assert local.back_up(database, max_age=0)["changed"]
+    again = local.backup(database=database, max_age=0, start_jitter=1).succeeded()
+    assert again["backups"][0]["changed"]
+    assert any("(start_jitter)" in line for line in again["log"])
     # One that proves nothing is no reason to make none.
     other = local.create(database + "_other")
     local.back_up(other, verify="none")

@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ RESTORE = "pgfleet.backup.fleet_backup : Restore each"
 # Nothing listens there, so that ssh is refused at once.
 DOWN = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
 SECRET = "wrong-horse-battery"
+PING = "a1b2c3d4-ping"
 
 
 def role(entry: str = "main") -> list[dict[str, Any]]:
@@ -55,6 +59,30 @@ def host(local: Local, tmp_path: Path, others: list[str]) -> Callable[..., dict[
     return make
 
 
+@contextmanager
+def monitoring() -> Iterator[tuple[str, dict[str, Any]]]:
+    """An address to post to, and what was posted below it."""
+    posted: dict[str, Any] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted[self.path] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            """Nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", posted
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def rows(done: CliResult, host: str) -> list[str]:
     lines: list[str] = done.of(SAY, host)["msg"]
     return lines
@@ -75,10 +103,18 @@ def test_neither_a_host_nor_a_database_stops_or_hides_another(
         "down": {**host("down", {"database": one}), **DOWN},
         "good": host("good", {"database": one}, {"all_databases": True}),
         "mixed": host("mixed", {"database": one, **wrong}, {"database": two}),
-        "none": host("none"),
+        "none": host("none", fleet_backup_ping_url="http://127.0.0.1:1/" + PING),  # where nobody listens
     }
-    done = ansible_playbook("pgfleet.backup.fleet", hosts=hosts, env=path, switches=["-vvv"])
+    with monitoring() as (address, posted):
+        for name in ("down", "good", "mixed"):
+            hosts[name]["fleet_backup_ping_url"] = f"{address}/{PING}/{name}"
+        done = ansible_playbook("pgfleet.backup.fleet", hosts=hosts, env=path, switches=["-vvv"])
     assert done.rc == 2
+    assert {url: body["ok"] for url, body in posted.items()} == {
+        f"/{PING}/down/fail": False, f"/{PING}/good": True, f"/{PING}/mixed/fail": False}
+    assert posted[f"/{PING}/mixed/fail"]["host"] == "mixed"
+    assert "AUTH_FAILED" in posted[f"/{PING}/mixed/fail"]["outcomes"][0]
+    assert PING not in done.output + str(done.tasks)
     assert {item.host: item.status for item in done.tasks if item.task == SAY} == {
         "down": "failed", "good": "ok", "mixed": "failed", "none": "failed"}
     assert rows(done, "down")[0].startswith("unreachable")

@@ -23,6 +23,11 @@ def test_a_target_wins_over_what_all_share_also_by_a_blank() -> None:
     assert fleet_targets([{"all_databases": "yes"}], {"db": "shop"}) == [{"all_databases": "yes"}]
 
 
+def test_a_host_waits_once_before_it_begins() -> None:
+    complete = fleet_targets([{"database": "one"}, {"database": "two"}], {"start_jitter": 60})
+    assert [target.get("start_jitter") for target in complete] == [60, None]
+
+
 def test_found_servers_become_targets_each_with_credentials_of_its_own() -> None:
     found = {"servers": [
         server(None, "external"), server("shop/db"), server("kept", source="CredFromPersistedFile"), server("named"),
