@@ -121,7 +121,7 @@ def write_dump(
     fingerprint, seconds = None, 0.0
     if options.verify in ("archive", "restore"):
         started = time.monotonic()
-        took = before.manifest["timings"]["verify_seconds"] if before else None
+        took = before.manifest["timings"].get("verify_seconds") if before else None
         with progress.step("verifying", database, expected=Expected(seconds=took)):
             fingerprint = scan(executor, identify(os.path.join(partial.path, name)), checksummed=True)
         seconds = time.monotonic() - started
@@ -175,7 +175,7 @@ def _expected(plan: DumpPlan, before: Optional[BackupSet]) -> Expected:
     return Expected(
         bytes=sum(entry["size"] for entry in dump) if alike and not plan.packed else None,
         tables=sum(_is_of_table(entry["path"]) for entry in dump) or None,
-        seconds=before.manifest["timings"]["dump_seconds"],
+        seconds=before.manifest["timings"].get("dump_seconds"),
     )
 
 

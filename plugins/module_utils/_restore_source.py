@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, ContextManager, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, Fingerprint, identify, scan
@@ -119,12 +120,13 @@ class Source(NamedTuple):
         seconds = drill["seconds"] if drill and drill["result"] == "ok" else None
         path, size = self.dump.path, None
         measure: Optional[Measure] = None
-        if self.dump.format == "directory":
-            if executor.writes_here:  # else what reads it is in a container
-                measure = _read_so_far
-                size = sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path))
-        elif self.dump.compression == "none":
-            size = os.path.getsize(path)
+        with suppress(OSError):  # that is for the restore to find out
+            if self.dump.format == "directory":
+                if executor.writes_here:  # else what reads it is in a container
+                    measure = _read_so_far
+                    size = sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path))
+            elif self.dump.compression == "none":
+                size = os.path.getsize(path)
         return executor.log.progress.step(
             "restoring", database, measure=measure, expected=Expected(bytes=size, seconds=seconds))
 

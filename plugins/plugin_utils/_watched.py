@@ -34,7 +34,8 @@ class WatchedModule(NormalAction):  # type: ignore[misc]  # ansible-core ships n
 
     def _execute_module(self, *args: Any, task_vars: Optional[Dict[str, Any]] = None, **how: Any) -> Dict[str, Any]:
         seconds = self._seconds(task_vars or {})
-        if args or how.get("module_args") or how.get("wrap_async") or self._task.check_mode or not seconds:
+        task = self._task
+        if args or how.get("module_args") or how.get("wrap_async") or task.check_mode or task.no_log or not seconds:
             result: Dict[str, Any] = super()._execute_module(*args, task_vars=task_vars, **how)
             return result
         watch = _Watch(self, str((task_vars or {}).get("inventory_hostname", "")), seconds)
@@ -51,8 +52,9 @@ class WatchedModule(NormalAction):  # type: ignore[misc]  # ansible-core ships n
         given = self._templar.template(variables.get(_VARIABLE, ""))
         try:
             return _SECONDS if given is None or given == "" else max(0.0, float(given))
-        except (TypeError, ValueError):
-            raise AnsibleError("{0} is no number of seconds: {1!r}".format(_VARIABLE, given)) from None
+        except (TypeError, ValueError):  # a backup is not to fail for this
+            Display().warning("{0} is no number of seconds, so it is {1:.0f}".format(_VARIABLE, _SECONDS))
+            return _SECONDS
 
 
 class _Watch(threading.Thread):
