@@ -63,6 +63,29 @@ def test_a_backup_comes_home_and_restores_from_there(
     assert local.look(database) == before
 
 
+def test_a_copy_that_is_brought_back_is_proven_before_it_replaces_anything(
+    local: Local, database: str, tmp_path: Path, ansible_playbook: Callable[..., CliResult]
+) -> None:
+    made = local.back_up(database, format="custom", signing_key=KEY)
+    copies, host = made["path"], tmp_path / "host"
+    before = local.look(database)
+    local.server.sql(database, "DELETE FROM t")
+    bring = {"name": "bring", "ansible.builtin.copy": {
+        "src": f"{copies}/", "dest": f"{host}/{made['id']}/", "mode": "0600", "directory_mode": "0700"}}
+    restore = {"name": "restore", "pgfleet.backup.pg_restore": local.options(
+        backup_dir=str(tmp_path / "another"), database=database, backup=str(host / made["id"]), confirm=database,
+        signing_key=KEY), "environment": {"PATH": local.server.path()}}
+    damage = {"name": "damage", "ansible.builtin.command": {"argv": ["truncate", "-s", "-1", f"{host}/{made['id']}/database.dump"]}}
+
+    def play(*tasks: dict[str, Any]) -> CliResult:
+        return ansible_playbook([{"hosts": "all", "gather_facts": False, "tasks": list(tasks)}])
+
+    assert play(bring, damage, restore).of("restore")["code"] == "CHECKSUM_MISMATCH"
+    assert local.server.sql(database, "SELECT count(*) FROM t") == ["0"]
+    play(bring, restore).succeeded()
+    assert local.look(database) == before
+
+
 def test_a_failure_has_what_every_failure_has(tmp_path: Path, ansible_playbook: Callable[..., CliResult]) -> None:
     empty: dict[str, Any] = {"backup_dir": str(tmp_path / "none"), "dest": str(tmp_path / "dest"), "retention": ""}
     done = ansible_playbook(play(**empty))
