@@ -167,7 +167,8 @@ def scan(executor: PgExecutor, dump: Dump, *, checksummed: bool) -> Fingerprint:
     """
     if dump.format == "plain":
         foreign = not checksummed
-        return _scan_plain(dump.chunks(), foreign=foreign, restricted=foreign and executor.client.keeps_to_sql)
+        chunks = executor.in_time("reading the dump", dump.chunks())
+        return _scan_plain(chunks, foreign=foreign, restricted=foreign and executor.client.keeps_to_sql)
     if dump.format == "directory":
         return _scan_folder(executor, dump)
     with executor.bulk_output():

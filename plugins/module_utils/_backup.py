@@ -4,13 +4,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils import _queries
 from ansible_collections.pgfleet.backup.plugins.module_utils._backup_manifest import SetIdentity, database_manifest
@@ -34,7 +33,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_
 from ansible_collections.pgfleet.backup.plugins.module_utils._credentials_file import write_credentials
 from ansible_collections.pgfleet.backup.plugins.module_utils._databases import is_worth_a_backup, list_databases
 from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import shared_text
-from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._freshness import fresh_set
 from ansible_collections.pgfleet.backup.plugins.module_utils._globals import roles_script
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
@@ -45,7 +43,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._layout import (
     globals_dir,
     new_set_id,
 )
-from ansible_collections.pgfleet.backup.plugins.module_utils._lock import database_lock, slot
+from ansible_collections.pgfleet.backup.plugins.module_utils._lock import Slots, database_lock
 from ansible_collections.pgfleet.backup.plugins.module_utils._machine import machine_id
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import sweep_own_folders
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_md import restore_md
@@ -57,6 +55,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._session import (
     open_session,
 )
 from ansible_collections.pgfleet.backup.plugins.module_utils._shrinkage import SUSPICIOUS, judged, suspicion
+from ansible_collections.pgfleet.backup.plugins.module_utils._side_by_side import Work, do_all, some_failed
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import together
 from ansible_collections.pgfleet.backup.plugins.module_utils._stored_set import BackupSet, read_set
 
@@ -86,7 +85,7 @@ def back_up(
     check_owner(options.backup_dir, instance, machine_id())
     require_compression(session.executor, options.format, options.compression)
     databases = _databases(session, options)
-    result["plan"] = _plan(session, options, instance, databases)
+    result["plan"] = _plan(session, options, instance, list(databases))
     if check:
         result["changed"] = any(not item["fresh"] for item in result["plan"]["databases"])
         return
@@ -96,23 +95,12 @@ def back_up(
     ensure_backup_dir(options.backup_dir)
     for path in sweep_own_folders():
         run.log.add("Removed what a killed run left: {0}".format(path))
-    for database, work in _work(session, options, instance, databases, result["pruned"]):
-        try:
-            result["backups"].append(work())
-        except BackupError as error:
-            if "published" in error.result:  # it is there, although it could not be proven
-                result["backups"].append(error.result.pop("published"))
-            msg = run.redactor(error.msg)
-            run.log.add("{0}: {1}".format(database, msg))
-            result["failed_databases"].append(
-                {"database": database, "code": error.code, "msg": msg, "retryable": error.retryable}
-            )
-            if not options.all_databases:
-                raise
+    works = _works(options, instance, databases, result["plan"])
+    do_all(session, options, works, lambda outcome: outcome.into(result, run))
     result["context"] = session.describe()  # by now it is known how the bytes travel
     result["changed"] = any(backup["changed"] for backup in result["backups"]) or bool(result["pruned"])
     if result["failed_databases"]:
-        raise _some_failed(result["failed_databases"], len(result["backups"]))
+        raise some_failed(result["failed_databases"], len(result["backups"]))
     _persist_credentials(session, params, options)
 
 
@@ -124,25 +112,42 @@ def _wait(session: Session, most: int) -> None:
         time.sleep(seconds)
 
 
-def _work(
-    session: Session, options: BackupOptions, instance: str, databases: List[str], pruned: List[str]
-) -> Iterator[Tuple[str, Callable[[], Dict[str, Any]]]]:
-    """Each thing to back up with its name: the databases, and with all of them the cluster's globals."""
-    for database in databases:
-        yield database, functools.partial(back_up_database, session, options, instance, database, pruned=pruned)
+def _works(
+    options: BackupOptions, instance: str, databases: Mapping[str, Optional[int]], plan: Mapping[str, Any]
+) -> List[Work]:
+    """What is to be backed up: the databases, and with all of them the cluster's globals."""
+    slots = Slots(options.backup_dir, options.max_concurrent)
+    fresh = {planned["database"] for planned in plan["databases"] if planned["fresh"]}
+
+    def of_database(name: str) -> Work:
+        return Work(
+            name, 0 if name in fresh else databases[name] or 0,
+            lambda session, options, pruned: back_up_database(
+                session, options, instance, name, pruned=pruned, slots=slots),
+        )
+
+    works = [of_database(name) for name in databases]
     if options.all_databases and options.include_globals:
         from ansible_collections.pgfleet.backup.plugins.module_utils._globals_set import back_up_globals  # noqa: PLC0415
 
-        yield GLOBALS, functools.partial(back_up_globals, session, options, instance, pruned=pruned)
+        works.append(Work(
+            GLOBALS, 0,
+            lambda session, options, pruned: back_up_globals(session, options, instance, pruned=pruned),
+        ))
+    return works
 
 
 def back_up_database(
-    session: Session, options: BackupOptions, instance: str, database: str, *, pruned: List[str]
+    session: Session, options: BackupOptions, instance: str, database: str, *, pruned: List[str],
+    slots: Optional[Slots] = None,
 ) -> Dict[str, Any]:
-    """Back up one database under its lock; the entry for ``backups``. Paths that retention removed join ``pruned``."""
+    """Back up one database under its lock, at one of the ``slots``; the entry for ``backups``.
+
+    Paths that retention removed join ``pruned``.
+    """
     folder = database_dir(options.backup_dir, instance, database)
     log, executor = session.executor.log, session.executor
-    with database_lock(folder, timeout=options.lock_timeout):
+    with database_lock(folder, timeout=options.lock_timeout, pause=executor.pause):
         for path in sweep_partials(folder):
             log.add("Removed what an earlier run left unfinished: {0}".format(path))
         sets, _problems = sets_in(folder, options.signing_key)
@@ -150,7 +155,8 @@ def back_up_database(
         if fresh is not None:
             log.add("{0}: the verified backup {1} is younger than max_age".format(database, fresh.id))
             return dict(fresh.describe(), status="fresh", changed=False)
-        place = slot(options.backup_dir, options.max_concurrent, options.lock_timeout)
+        slots = slots or Slots(options.backup_dir, options.max_concurrent)
+        place = slots.take(options.lock_timeout, executor.pause)
         with place, executor.time_limit(options.timeout):
             published = _make_set(session, options, instance, database, folder, sets)
             if options.verify == "restore":
@@ -223,11 +229,12 @@ def _make_set(
     return read_set(path, options.signing_key)
 
 
-def _databases(session: Session, options: BackupOptions) -> List[str]:
+def _databases(session: Session, options: BackupOptions) -> Dict[str, Optional[int]]:
+    """The databases that are meant, with their bytes where these are known."""
     if not options.all_databases:
-        return [session.context.database]
+        return {session.context.database: None}
     found = list_databases(session.executor, session.maintenance_db)
-    return [item["name"] for item in found if item["name"] not in options.exclude_databases]
+    return {item["name"]: item["bytes"] for item in found if item["name"] not in options.exclude_databases}
 
 
 def _plan(session: Session, options: BackupOptions, instance: str, databases: List[str]) -> Dict[str, Any]:
@@ -277,19 +284,6 @@ def _persist_credentials(session: Session, params: Mapping[str, Any], options: B
         variables["POSTGRES_PASSWORD"] = context.password
     write_credentials(path, variables)
     session.executor.log.add("Kept the credentials in {0}".format(path))
-
-
-def _some_failed(failed: List[Dict[str, Any]], succeeded: int) -> BackupError:
-    codes = {item["code"] for item in failed}
-    return BackupError(
-        codes.pop() if len(codes) == 1 else "BACKUP_FAILED",
-        "{0} of {1} backups failed: {2}".format(
-            len(failed),
-            len(failed) + succeeded,
-            "; ".join("{0} ({1})".format(item["database"], item["msg"]) for item in failed),
-        ),
-        retryable=all(item["retryable"] for item in failed),
-    )
 
 
 def _now() -> datetime:

@@ -228,7 +228,7 @@ class DockerPGExecutor(PgExecutor):
         if self._staging is not None:
             yield self._staging
             return
-        folder = "{0}/.pgfleet-{1}".format(_STAGING, self.run_id)
+        folder = "{0}/.pgfleet-{1}".format(_STAGING, self.work_id)
         proof = secrets.token_hex(16)
         # mkdir is without -p: a folder of this name that somebody else made is refused.
         with self._held(["sh", "-c", _STAGE_SCRIPT, "sh", folder, proof], env=self._env(None)) as said:

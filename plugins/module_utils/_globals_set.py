@@ -47,7 +47,8 @@ def back_up_globals(
         args.append("--no-role-passwords")
         warnings.append("only a superuser can read password verifiers; the globals are kept without")
         executor.log.add_warning(warnings[0])
-    with database_lock(folder, timeout=options.lock_timeout), executor.time_limit(options.timeout):
+    mine = database_lock(folder, timeout=options.lock_timeout, pause=executor.pause)
+    with mine, executor.time_limit(options.timeout):
         sweep_partials(folder)
         sets, _problems = sets_in(folder, options.signing_key)
         created = datetime.now(timezone.utc)

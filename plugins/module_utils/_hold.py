@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import List, Optional
+from typing import Callable, List, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     STDOUT,
     StreamBroken,
     ToolProcess,
     ToolTimeout,
+    remaining,
 )
 
 __all__ = ["READY", "Hold"]
@@ -40,14 +41,15 @@ class Hold:
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
-    def tell(self, text: bytes, timeout: Optional[float]) -> bool:
+    def tell(self, text: bytes, timeout: Optional[float], check: Callable[[], None] = lambda: None) -> bool:
         """Send ``text``, and wait for the line :data:`READY`. False when the tool ended instead.
 
-        Raises ToolTimeout.
+        ``check`` is called now and then, and may raise. Raises ToolTimeout.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         self._process.feed([text], end=False)
-        if not self._heard.wait(timeout):
-            raise ToolTimeout("the time allowed is over")
+        while not self._heard.wait(min(_GLANCE, remaining(deadline) or _GLANCE)):
+            check()
         return self._is_ready()
 
     @property

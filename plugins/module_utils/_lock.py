@@ -8,42 +8,61 @@ import fcntl
 import os
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Iterator, List, Optional
+from typing import Callable, Iterator, List, Optional
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._layout import LOCK_FILE, MANIFEST_FILE, SLOTS_FOLDER
 from ansible_collections.pgfleet.backup.plugins.module_utils._storage import make_folder, storage_errors, write_all
 
-__all__ = ["claim_set", "database_lock", "folder_lock", "hold_set", "slot"]
+__all__ = ["Slots", "claim_set", "database_lock", "folder_lock", "hold_set"]
 
 _PAUSE = 0.1  # seconds between two tries
 
+Pause = Callable[[float], None]
+
 
 @contextmanager
-def database_lock(folder: str, *, timeout: float) -> Iterator[None]:
+def database_lock(folder: str, *, timeout: float, pause: Pause = time.sleep) -> Iterator[None]:
     """Be the only run that writes in ``folder``, which is made when missing.
 
-    Waits up to ``timeout`` seconds. Raises BACKUP_LOCKED, or what the storage has to say.
+    Waits up to ``timeout`` seconds, by ``pause``. Raises BACKUP_LOCKED, or what the storage has to say.
     """
     make_folder(folder)
-    with _one_of([os.path.join(folder, LOCK_FILE)], timeout, "{0} is locked".format(folder)):
+    with _one_of([os.path.join(folder, LOCK_FILE)], timeout, pause, "{0} is locked".format(folder)):
         yield
 
 
-@contextmanager
-def slot(backup_dir: str, n: Optional[int], timeout: float) -> Iterator[None]:
-    """Be one of at most ``n`` at work in ``backup_dir``; None or 0 means as many as like to.
+class Slots:
+    """The places in ``backup_dir`` at which ``n`` may be at work at once, of all runs; 0 means as many as like to.
 
-    Waits up to ``timeout`` seconds. Raises BACKUP_LOCKED, or what the storage has to say.
+    One for a whole run, whose threads may take several.
     """
-    if not n:
-        yield
-        return
-    folder = os.path.join(backup_dir, SLOTS_FOLDER)
-    make_folder(folder)
-    paths = [os.path.join(folder, str(index)) for index in range(n)]
-    with _one_of(paths, timeout, "as many as {0} backups at once are allowed in {1}, and run".format(n, backup_dir)):
-        yield
+
+    def __init__(self, backup_dir: str, n: int) -> None:
+        self._backup_dir = backup_dir
+        self._n = n
+        self._taken: List[str] = []
+
+    @contextmanager
+    def take(self, timeout: float, pause: Pause = time.sleep) -> Iterator[None]:
+        """Be one of those at work.
+
+        Waits up to ``timeout`` seconds, and until this very run has no other place that it will give back. Raises
+        BACKUP_LOCKED, or what the storage has to say.
+        """
+        if not self._n:
+            yield
+            return
+        folder = os.path.join(self._backup_dir, SLOTS_FOLDER)
+        make_folder(folder)
+        paths = [os.path.join(folder, str(index)) for index in range(self._n)]
+        refusal = "as many as {0} backups at once are allowed in {1}, and run".format(self._n, self._backup_dir)
+        with _one_of(paths, timeout, pause, refusal, patient=lambda: bool(self._taken)):
+            self._taken.append(folder)
+            try:
+                yield
+            finally:
+                self._taken.pop()
 
 
 @contextmanager
@@ -104,7 +123,9 @@ def folder_lock(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _one_of(paths: List[str], timeout: float, refusal: str) -> Iterator[None]:
+def _one_of(
+    paths: List[str], timeout: float, pause: Pause, refusal: str, *, patient: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Hold an exclusive lock on any one of the files ``paths``, or raise BACKUP_LOCKED with ``refusal``."""
     with ExitStack() as stack:
         descriptors = []
@@ -114,7 +135,7 @@ def _one_of(paths: List[str], timeout: float, refusal: str) -> Iterator[None]:
                 stack.callback(os.close, descriptor)
                 os.fchmod(descriptor, 0o600)
             descriptors.append(descriptor)
-        mine = _wait_for(descriptors, paths[0], timeout)
+        mine = _wait_for(descriptors, paths[0], timeout, pause, patient)
         if mine is None:
             holders = ", ".join(filter(None, map(_read_pid, descriptors)))
             raise BackupError("BACKUP_LOCKED", "{0} (by process {1})".format(refusal, holders or "unknown"))
@@ -127,10 +148,14 @@ def _one_of(paths: List[str], timeout: float, refusal: str) -> Iterator[None]:
                 os.ftruncate(mine, 0)
 
 
-def _wait_for(descriptors: List[int], path: str, timeout: float) -> Optional[int]:
-    """The first of ``descriptors`` that could be locked within ``timeout`` seconds, if any."""
+def _wait_for(
+    descriptors: List[int], path: str, timeout: float, pause: Pause, patient: Callable[[], bool]
+) -> Optional[int]:
+    """The first of ``descriptors`` that could be locked within ``timeout`` seconds, longer while ``patient()``."""
     deadline = time.monotonic() + timeout
     while True:
+        if patient():
+            deadline = max(deadline, time.monotonic() + _PAUSE)
         with storage_errors(path):
             for descriptor in descriptors:
                 if _try_lock(descriptor):
@@ -138,7 +163,7 @@ def _wait_for(descriptors: List[int], path: str, timeout: float) -> Optional[int
         rest = deadline - time.monotonic()
         if rest <= 0:
             return None
-        time.sleep(min(_PAUSE, rest))
+        pause(min(_PAUSE, rest))
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -59,6 +59,15 @@ class RunLog:
         if clean not in self._warnings:
             self._warnings.append(clean)
 
+    def part(self) -> RunLog:
+        """An empty log for work that goes on beside other work; :meth:`take` puts it where it belongs."""
+        return RunLog(self._redactor)
+
+    def take(self, part: RunLog) -> None:
+        """Add all of ``part``, its lines together."""
+        self._lines += part._lines
+        self._warnings += [line for line in part._warnings if line not in self._warnings]
+
     @property
     def lines(self) -> List[str]:
         return list(self._lines)

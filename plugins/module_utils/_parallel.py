@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Callable, Iterable, Iterator, List, TypeVar
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, Tuple, TypeVar
 
-__all__ = ["Stopped", "each", "processors", "until"]
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["Stopped", "each", "in_shares", "processors", "until"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -41,6 +44,38 @@ def each(items: Iterable[T], work: Callable[[T, threading.Event], R], *, threads
             for future in futures:
                 future.cancel()
             raise
+
+
+def in_shares(items: Iterable[Tuple[T, int]], work: Callable[[T, threading.Event], None], *, shares: int) -> None:
+    """``work(item, stop)`` for each ``(item, share)``, begun in this order, as many at once as ``shares`` suffice for.
+
+    One that wants more than all of them runs alone. The first exception is raised here, and so is one of a signal;
+    ``stop`` is then set, and all work has ended when this returns.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    stop = threading.Event()
+    running: Dict[Future[None], int] = {}
+    with ThreadPoolExecutor(max_workers=max(1, shares)) as pool:
+        try:
+            for item, share in items:
+                while running and sum(running.values()) + share > shares:
+                    _collect(running)
+                running[pool.submit(work, item, stop)] = share
+            while running:
+                _collect(running)
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _collect(running: Dict[Future[None], int]) -> None:
+    """Wait until some of it has ended, and raise what it raised."""
+    from concurrent.futures import FIRST_COMPLETED, wait  # noqa: PLC0415
+
+    for future in wait(running, return_when=FIRST_COMPLETED).done:
+        del running[future]
+        future.result()
 
 
 def until(stop: threading.Event, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -221,14 +221,16 @@ def pump(
     on_stdout: Callable[[bytes], object],
     on_stderr: Callable[[bytes], None],
     timeout: Optional[float],
+    check: Optional[Callable[[], None]] = None,
 ) -> int:
     """Run a started tool to its end: feed it ``source``, hand out what it writes, return its exit status.
 
-    ``source`` is iterated in a thread; its exception is raised here, soon after it happened. Exceptions of the
-    callbacks, ToolTimeout and StreamBroken propagate. In all of these cases the tool still runs: the caller kills
-    it, and closes ``process`` only then, which also ends the feeding. When it returns, ``process`` is closed.
+    ``source`` is iterated in a thread; its exception is raised here, soon after it happened. ``check`` is called now
+    and then, and may raise. Exceptions of the callbacks, ToolTimeout and StreamBroken propagate. In all of these cases
+    the tool still runs: the caller kills it, and closes ``process`` only then, which also ends the feeding. When it
+    returns, ``process`` is closed.
     """
-    frames = follow(process, source=source, timeout=timeout)
+    frames = follow(process, source=source, timeout=timeout, check=check)
     while True:
         try:
             stream, chunk = next(frames)
@@ -241,13 +243,15 @@ def pump(
 
 
 def follow(
-    process: ToolProcess, *, source: Optional[Iterable[bytes]], timeout: Optional[float]
+    process: ToolProcess, *, source: Optional[Iterable[bytes]], timeout: Optional[float],
+    check: Optional[Callable[[], None]] = None,
 ) -> Generator[Tuple[int, bytes], None, int]:
     """What :func:`pump` does, as a generator: it yields each frame as it comes, and returns the exit status."""
     deadline = None if timeout is None else time.monotonic() + timeout
     feeder = _Feeder(process, source) if source is not None else None
-    yield from _frames(process, deadline, feeder)
-    status = _wait(process, deadline, feeder)
+    checks = ([feeder.check] if feeder else []) + ([check] if check else [])
+    yield from _frames(process, deadline, checks)
+    status = _wait(process, deadline, checks)
     process.close()
     if feeder:
         feeder.finish()
@@ -277,10 +281,11 @@ class _Feeder:
         self.check()
 
 
-def _deadlines(deadline: Optional[float], feeder: Optional[_Feeder]) -> Iterator[Optional[float]]:
-    """Deadlines to wait for in turn, the last one ``deadline``. With a feeder they are close, to look after it."""
-    while feeder:
-        feeder.check()
+def _deadlines(deadline: Optional[float], checks: Sequence[Callable[[], None]]) -> Iterator[Optional[float]]:
+    """Deadlines to wait for in turn, the last one ``deadline``. With something to look after they are close."""
+    while checks:
+        for check in checks:
+            check()
         soon = time.monotonic() + _GLANCE
         if deadline is not None and deadline <= soon:
             break
@@ -288,8 +293,10 @@ def _deadlines(deadline: Optional[float], feeder: Optional[_Feeder]) -> Iterator
     yield deadline
 
 
-def _frames(process: ToolProcess, deadline: Optional[float], feeder: Optional[_Feeder]) -> Iterator[Tuple[int, bytes]]:
-    for moment in _deadlines(deadline, feeder):
+def _frames(
+    process: ToolProcess, deadline: Optional[float], checks: Sequence[Callable[[], None]]
+) -> Iterator[Tuple[int, bytes]]:
+    for moment in _deadlines(deadline, checks):
         try:
             yield from process.frames(moment)
             return
@@ -298,8 +305,8 @@ def _frames(process: ToolProcess, deadline: Optional[float], feeder: Optional[_F
                 raise
 
 
-def _wait(process: ToolProcess, deadline: Optional[float], feeder: Optional[_Feeder]) -> int:
-    for moment in _deadlines(deadline, feeder):
+def _wait(process: ToolProcess, deadline: Optional[float], checks: Sequence[Callable[[], None]]) -> int:
+    for moment in _deadlines(deadline, checks):
         try:
             return process.wait(moment)
         except ToolTimeout:

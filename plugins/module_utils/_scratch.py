@@ -68,7 +68,7 @@ def new_database(
     Raises ``TARGET_EXISTS`` for a name that is taken all the same; that database is left alone.
     """
     executor = session.executor
-    marker = unfinished_marker(target, executor.run_id)
+    marker = unfinished_marker(target, executor.work_id)
     statements = [
         create_statement(name, properties, server_major=session.context.server_major), comment_statement(name, marker),
     ]
@@ -165,7 +165,7 @@ def sweep_databases(session: Session, target: str) -> Neighbours:
     try:
         for name, comment in sorted(there.comments.items()):
             run_id = comment[len(prefix):] if comment and comment.startswith(prefix) else ""
-            if not run_id or not is_under_way(name) or run_id == executor.run_id:
+            if not run_id or not is_under_way(name) or run_id == executor.work_id:
                 continue
             if run_id in there.runs:
                 executor.log.add("{0} is in use by the run {1}".format(name, run_id))

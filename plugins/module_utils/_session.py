@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 
@@ -50,6 +51,10 @@ class Session(NamedTuple):
     server: Mapping[str, Any]
     maintenance_db: str
     engine_client: str
+
+    def part(self, name: str, log: RunLog, stop: threading.Event) -> Session:
+        """The same door for one part of a run, see :meth:`ToolRunner.part`."""
+        return self._replace(executor=self.executor.part(name, log, stop))
 
     def describe(self) -> Dict[str, Any]:
         """The returned ``context``, trace included."""

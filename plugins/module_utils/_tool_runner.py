@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
+import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from typing import (
     NoReturn,
     Optional,
     Sequence,
+    TypeVar,
 )
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client
@@ -32,6 +35,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import guard
 from ansible_collections.pgfleet.backup.plugins.module_utils._hold import Hold
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
+from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import Stopped
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     StreamBroken,
     ToolProcess,
@@ -51,6 +55,8 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import
 
 __all__ = ["ToolRunner"]
 
+R = TypeVar("R", bound="ToolRunner")
+
 
 class ToolRunner(ABC):
     """Starts tools for one context, and ends them.
@@ -67,9 +73,22 @@ class ToolRunner(ABC):
         self.log = log
         self.redactor = redactor
         self.run_id = run_id
+        self.work_id = run_id  # by which processes, sessions and folders are known to be of this work
         self.failure = failure
         self.deadline: Optional[float] = None
         self._ending = False
+        self._halt: Optional[threading.Event] = None
+
+    def part(self: R, name: str, log: RunLog, stop: threading.Event) -> R:
+        """The same tools for one part of the run, in a thread of its own: nothing that ends one part ends another.
+
+        Once ``stop`` is set, its tools are ended, and what goes on with it raises ``Stopped``.
+        """
+        part = copy.copy(self)
+        part.work_id = "{0}-{1}".format(self.work_id, name)
+        part.log = log
+        part._halt = stop  # noqa: SLF001  # ours as well
+        return part
 
     # What a subclass knows: its client, how to start a tool, and how to end what it started.
 
@@ -137,6 +156,7 @@ class ToolRunner(ABC):
                 on_stdout=on_stdout or bounded(collected),
                 on_stderr=stderr.feed,
                 timeout=self._seconds_left(timeout),
+                check=self.heed if self._halt else None,
             )
         except StreamBroken as error:
             self._end(process)
@@ -171,7 +191,7 @@ class ToolRunner(ABC):
         hold = Hold(self._begin(argv, env=env, stdin=True))
         try:
             try:
-                ready = hold.tell(first, self._seconds_left(None))
+                ready = hold.tell(first, self._seconds_left(None), self.heed)
             except ToolTimeout as error:
                 raise self._timed_out(argv[0]) from error
             if not ready:
@@ -199,7 +219,9 @@ class ToolRunner(ABC):
         started = time.monotonic()
 
         def chunks() -> Iterator[bytes]:
-            frames = follow(process, source=source, timeout=self._seconds_left(None))
+            frames = follow(
+                process, source=source, timeout=self._seconds_left(None), check=self.heed if self._halt else None
+            )
             try:
                 status = yield from only_stdout(frames, stderr.feed)
             except StreamBroken as error:
@@ -231,19 +253,33 @@ class ToolRunner(ABC):
 
     @contextmanager
     def unlimited(self) -> Iterator[None]:
-        """Lift the bound for cleaning up, which must happen even when the time is over."""
-        before, self.deadline = self.deadline, None
+        """Lift the bound for cleaning up, which must happen even when the time is over and the run is ended."""
+        before = self.deadline, self._halt
+        self.deadline = self._halt = None
         try:
             yield
         finally:
-            self.deadline = before
+            self.deadline, self._halt = before
+
+    def heed(self) -> None:
+        """Raises ``Stopped`` once this part of a run need not be finished."""
+        if self._halt is not None and self._halt.is_set():
+            raise Stopped
+
+    def pause(self, seconds: float) -> None:
+        """Wait for something that takes its time, and heed meanwhile."""
+        if self._halt is None:
+            time.sleep(seconds)
+        elif self._halt.wait(seconds):
+            raise Stopped
 
     def in_time(self, work: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """``chunks``, for work on the tools' files that is bounded as the tools are; ``work`` names it when it is not.
 
-        Raises ``BACKUP_TIMEOUT`` or ``RESTORE_TIMEOUT``.
+        Raises ``BACKUP_TIMEOUT`` or ``RESTORE_TIMEOUT``, and as :meth:`heed`.
         """
         for chunk in chunks:
+            self.heed()
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise self._timed_out(work)
             yield chunk
@@ -252,6 +288,7 @@ class ToolRunner(ABC):
 
     def _begin(self, argv: Sequence[str], *, env: Mapping[str, str], stdin: bool) -> ToolProcess:
         """The one place where a tool starts, right behind the guard."""
+        self.heed()
         self._guard(argv[0])
         try:
             return self._start(argv, env=env, stdin=stdin)
@@ -271,8 +308,8 @@ class ToolRunner(ABC):
 
     @property
     def application_name(self) -> str:
-        """The name that every session of this run carries in ``pg_stat_activity``."""
-        return "pgfleet/{0}".format(self.run_id)
+        """The name that every session of this work carries in ``pg_stat_activity``."""
+        return "pgfleet/{0}".format(self.work_id)
 
     def _end(self, process: ToolProcess) -> None:
         """End a tool for good, and let go of it."""

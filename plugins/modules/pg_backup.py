@@ -30,6 +30,8 @@ options:
       - Back up every database of the server, each as a set of its own, and the cluster's globals.
       - Left out are templates, databases that allow no connection, those of managed services, and those that restores
         of this collection keep. When one fails, the others are still backed up, and the task fails at the end.
+      - They are dumped side by side, the largest first, as far as O(jobs) and O(max_concurrent) allow and there is room
+        for their dumps. With O(verify=restore) they go one after another.
     type: bool
     default: false
   exclude_databases:
@@ -51,7 +53,10 @@ options:
     type: str
     default: auto
   jobs:
-    description: Parallel jobs of the directory format. Unset, up to 4, bounded by the processors.
+    description:
+      - Parallel jobs of the directory format. Unset, up to 4, bounded by the processors.
+      - With O(all_databases), those of all databases together. Each gets the part that its size has of the whole, and
+        at least one.
     type: int
   include_globals:
     description:
@@ -146,7 +151,7 @@ options:
     type: int
     default: 60
   max_concurrent:
-    description: How many dumps may run at once in O(backup_dir); V(0) sets no limit.
+    description: How many dumps may run at once in O(backup_dir), of this run and of others; V(0) sets no limit.
     type: int
     default: 0
   start_jitter:
@@ -289,7 +294,9 @@ plan:
   returned: always
   type: dict
 run_id:
-  description: Id of the run, in the application name of its sessions.
+  description:
+    - Id of the run, in the application name of its sessions. Those of databases that are dumped side by side have the
+      number of their part behind it.
   returned: always
   type: str
 context:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 import pytest
 from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.local import Local, tree
-from ansible_collections.pgfleet.backup.tests.support.waiting import table_locked
+from ansible_collections.pgfleet.backup.tests.support.waiting import (
+    table_locked,
+    wait_until,
+    waiting_for_locks,
+)
 
 NewRole = Callable[..., str]
 
@@ -107,6 +112,37 @@ def test_fresh_globals_are_left_alone_like_databases(fleet: Local) -> None:
         name: (found, "fresh") for name, found in before.items()
     }
     assert "@globals" in before
+
+
+def test_databases_are_dumped_side_by_side(fleet: Local) -> None:
+    """Both stand before a lock at the same time; what each did is told in one piece, in the order of their names."""
+    wish: dict[str, Any] = {
+        "all_databases": True, "exclude_databases": ["one__before_the_war", "postgres", "secret"], "jobs": 2,
+        "lock_wait_timeout": 0,
+    }
+    with table_locked(fleet.server, "one"), table_locked(fleet.server, "two"):
+        running = fleet.start_backup(**wish)
+        wait_until(lambda: len(waiting_for_locks(fleet.server)) == 2)
+        names = waiting_for_locks(fleet.server)
+    result = running.finish().succeeded()
+    assert names == {f"pgfleet/{result['run_id']}-1", f"pgfleet/{result['run_id']}-2"}
+    assert [item["database"] for item in result["backups"]] == ["one", "two", "@globals"]
+    assert {item["run_id"] for item in result["backups"]} == {result["run_id"]}
+    said = [next((word for word in ("one", "two") if f"{word}: published" in line), "dump" if "Executing pg_dump " in line else "")
+            for line in result["log"]]
+    assert [word for word in said if word] == ["dump", "one", "dump", "two"]
+
+
+def test_all_that_runs_side_by_side_is_ended(fleet: Local) -> None:
+    with table_locked(fleet.server, "one"), table_locked(fleet.server, "two"):
+        running = fleet.start_backup(all_databases=True, exclude_databases=["postgres", "secret"], jobs=2, lock_wait_timeout=0)
+        wait_until(lambda: len(waiting_for_locks(fleet.server)) == 2)
+        running.process.send_signal(signal.SIGTERM)
+        result = running.finish().failed_with("INTERRUPTED")
+        assert fleet.sessions() == []
+    assert result["backups"] == []
+    assert sum("Executing pg_dump " in line for line in result["log"]) == 2, "what was begun is told"
+    assert list(fleet.backup_dir.rglob(".partial-*")) == []
 
 
 def test_all_databases_contradicts_one(fleet: Local) -> None:

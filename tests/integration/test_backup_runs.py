@@ -13,7 +13,12 @@ import pytest
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 from ansible_collections.pgfleet.backup.tests.support.modules import RunningModule, run_module
-from ansible_collections.pgfleet.backup.tests.support.waiting import our_sessions, table_locked, wait_until
+from ansible_collections.pgfleet.backup.tests.support.waiting import (
+    our_sessions,
+    table_locked,
+    wait_until,
+    waiting_for_locks,
+)
 
 ContainerFactory = Callable[..., PostgresContainer]
 Starter = Callable[..., RunningModule]
@@ -187,3 +192,21 @@ def test_a_backup_that_is_ended_leaves_nothing_in_the_container(
         assert inside.left_behind() == []
     assert _partials(backup_dir) == []
     assert run_module("pg_backup", inside.options).succeeded()["backups"][0]["sequence"] == 1
+
+
+def test_databases_that_are_backed_up_side_by_side_are_ended_together(
+    container: PostgresContainer, start_module: Starter, backup_dir: Path
+) -> None:
+    inside = _InContainer(container, backup_dir)
+    container.sql("postgres", "CREATE DATABASE e TEMPLATE d")
+    wish = {**inside.options, "database": None, "all_databases": True, "exclude_databases": ["postgres"], "jobs": 2}
+    with table_locked(container, "d"), table_locked(container, "e"):
+        running = start_module("pg_backup", wish)
+        wait_until(lambda: len(waiting_for_locks(container)) == 2)
+        running.process.send_signal(signal.SIGTERM)
+        running.finish().failed_with("INTERRUPTED")
+        assert inside.left_behind() == []
+    assert _partials(backup_dir) == []
+    backups = run_module("pg_backup", wish).succeeded()["backups"]
+    assert [(item["database"], item["fingerprint"] and item["fingerprint"]["tables"]) for item in backups] == [
+        ("d", {"public.t": 3}), ("e", {"public.t": 3}), ("@globals", None)]

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from ansible_collections.pgfleet.backup.tests.support.psql import SqlError
 from ansible_collections.pgfleet.backup.tests.support.shop import SqlServer
 
-__all__ = ["our_sessions", "table_locked", "wait_until"]
+__all__ = ["our_sessions", "table_locked", "wait_until", "waiting_for_locks"]
 
 SECONDS = 60.0
 
-_WAITING = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'pgfleet/%' AND wait_event_type = 'Lock'"
+_WAITING = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'pgfleet/%' AND wait_event_type = 'Lock'"
 
 
 def wait_until(what: Callable[[], object], seconds: float = SECONDS) -> None:
@@ -32,9 +32,9 @@ def our_sessions(server: SqlServer) -> list[str]:
     return server.sql("postgres", "SELECT application_name, query FROM pg_stat_activity WHERE application_name LIKE 'pgfleet%'")
 
 
-def waits_for_a_lock(server: SqlServer) -> bool:
-    """Whether a session of ours waits for a lock."""
-    return bool(server.sql("postgres", _WAITING))
+def waiting_for_locks(server: SqlServer) -> set[str]:
+    """The application names of our sessions that wait for a lock."""
+    return set(server.sql("postgres", _WAITING))
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def table_locked(server: SqlServer, database: str, table: str = "t") -> Iterator
     thread.start()
     try:
         wait_until(holds)
-        yield lambda: wait_until(lambda: waits_for_a_lock(server))
+        yield lambda: wait_until(lambda: bool(waiting_for_locks(server)))
     finally:
         server.sql("postgres", f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{name}'")
         thread.join()

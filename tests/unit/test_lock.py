@@ -8,10 +8,9 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator
 
 import pytest
 from ansible_collections.pgfleet.backup.plugins.module_utils import _lock
@@ -112,7 +111,7 @@ def test_a_holder_that_left_no_pid(tmp_path: Path, content: Any) -> None:
         assert "process unknown" in refused(tmp_path).what
 
 
-def test_waiting_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_for_the_lock(tmp_path: Path) -> None:
     process = start_holder(tmp_path / ".lock")
     pauses = []
 
@@ -120,8 +119,7 @@ def test_waiting_for_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         pauses.append(seconds)
         process.communicate()
 
-    monkeypatch.setattr(time, "sleep", pause)
-    with _lock.database_lock(str(tmp_path), timeout=3600):
+    with _lock.database_lock(str(tmp_path), timeout=3600, pause=pause):
         assert not is_free(tmp_path / ".lock")
     assert len(pauses) == 1
 
@@ -162,20 +160,36 @@ def test_a_link_instead_of_the_lock_file(tmp_path: Path) -> None:
 
 def test_slots_are_counted(tmp_path: Path) -> None:
     backups = str(tmp_path / "backups")
-    with _lock.slot(backups, 2, 0), held(tmp_path / "backups" / ".slots" / "1") as other:
-        with pytest.raises(BackupError) as caught, _lock.slot(backups, 2, 0):
+    with _lock.Slots(backups, 2).take(0), held(tmp_path / "backups" / ".slots" / "1") as other:
+        with pytest.raises(BackupError) as caught, _lock.Slots(backups, 2).take(0):
             pytest.fail("three are in")
         assert caught.value.code == "BACKUP_LOCKED"
         assert "process {0}, {1})".format(os.getpid(), other.pid) in caught.value.what
-        with _lock.slot(backups, 3, 0):
+        with _lock.Slots(backups, 3).take(0):
             pass
-    with _lock.slot(backups, 1, 0):
+    with _lock.Slots(backups, 1).take(0):
         pass
 
 
-@pytest.mark.parametrize("n", [None, 0])
-def test_no_limit(tmp_path: Path, n: Optional[int]) -> None:
-    with _lock.slot(str(tmp_path), n, 0), _lock.slot(str(tmp_path), n, 0):
+def test_a_place_that_this_run_holds_itself_is_waited_for(tmp_path: Path) -> None:
+    slots, pauses = _lock.Slots(str(tmp_path), 1), []
+
+    with ExitStack() as first:
+        first.enter_context(slots.take(0))
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                first.close()
+
+        with slots.take(0, pause):
+            assert len(pauses) == 3
+    with held(tmp_path / ".slots" / "0"), pytest.raises(BackupError), slots.take(0):
+        pytest.fail("two are in")
+
+
+def test_no_limit(tmp_path: Path) -> None:
+    with _lock.Slots(str(tmp_path), 0).take(0), _lock.Slots(str(tmp_path), 0).take(0):
         assert os.listdir(str(tmp_path)) == []
 
 

@@ -77,3 +77,16 @@ def test_long_lines_are_cut_after_masking() -> None:
     log = log_with("topsecret")
     log.add("x" * 1997 + "topsecret" + "y" * 100)
     assert log.lines == ["x" * 1997 + "***"]
+
+
+def test_a_part_comes_where_it_belongs() -> None:
+    log = log_with("hunter2")
+    log.add("first")
+    log.add_warning("careful")
+    part = log.part()
+    part.add_warning("careful")
+    part.add("hunter2")
+    log.add("second")
+    log.take(part)
+    assert log.lines == ["first", "WARNING: careful", "second", "WARNING: careful", "********"]
+    assert log.warnings == ["careful"]

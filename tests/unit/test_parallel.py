@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import Stopped, each, until
+from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import Stopped, each, in_shares, until
 
 
 def test_all_results_come_back() -> None:
@@ -47,6 +47,41 @@ def test_the_first_failure_ends_the_rest() -> None:
     with pytest.raises(ValueError, match="zero"):
         each(range(50), work, threads=2)
     assert len(begun) < 50, "what had begun is over, and the rest never began"
+
+
+def test_as_many_as_the_shares_suffice_for_in_their_order() -> None:
+    lock, running, seen, begun = threading.Lock(), [0], [], []
+    both = threading.Barrier(2, timeout=10)  # proves that the two do run at a time
+
+    def work(item: int, stop: threading.Event) -> None:
+        with lock:
+            begun.append(item)
+            running[0] += item
+            seen.append(running[0])
+        if item == 2:
+            both.wait()
+        with lock:
+            running[0] -= item
+
+    in_shares([(9, 9), (3, 3), (2, 2), (2, 2), (1, 1), (1, 1)], work, shares=4)
+    assert sorted(begun, reverse=True) == [9, 3, 2, 2, 1, 1]
+    assert begun[:2] == [9, 3]
+    assert max(seen) == 9, "what wants more than there is runs alone"
+    assert max(total for total in seen if total != 9) == 4
+
+
+def test_a_failure_among_shares_ends_the_rest() -> None:
+    begun: list[int] = []
+
+    def work(item: int, stop: threading.Event) -> None:
+        begun.append(item)
+        if item == 0:
+            raise ValueError("zero")
+        assert stop.wait(10)
+
+    with pytest.raises(ValueError, match="zero"):
+        in_shares([(1, 1), (0, 1), (2, 1)], work, shares=2)
+    assert sorted(begun) == [0, 1]
 
 
 def test_what_is_stopped_is_cut_off() -> None:

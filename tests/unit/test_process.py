@@ -56,6 +56,14 @@ def test_streams_stay_apart_and_the_exit_status_is_exact(start: Start) -> None:
     assert run(start("sh", "-c", "echo out; echo err >&2; exit 3")) == (3, b"out\n", b"err\n")
 
 
+def test_whoever_looks_after_a_tool_may_end_the_waiting(start: Start) -> None:
+    def check() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        pump(start("sleep", "600"), source=None, on_stdout=print, on_stderr=print, timeout=None, check=check)
+
+
 def test_an_end_by_signal_is_a_negative_status(start: Start) -> None:
     assert run(start("sh", "-c", "kill -TERM $$"))[0] == -15
 
