@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := $(CURDIR)/.venv
 BIN := $(VENV)/bin
 READY := .venv/.ready
+PEERS := .venv/peers
 COLLECTIONS := $(VENV)/collections
 # The checkout as Ansible and Python want to find it: under ansible_collections/pgfleet/backup.
 HERE := $(COLLECTIONS)/ansible_collections/pgfleet/backup
@@ -62,8 +63,8 @@ fidelity: $(READY) ## Every format on PostgreSQL 15 to 18, and upgrades: what ca
 	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.fidelity
 
 .PHONY: benchmark
-benchmark: $(READY) ## Our backup and restore beside the raw commands, as ratios of one run (needs an engine)
-	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.benchmarks.run $(BENCHMARK_ARGS)
+benchmark: $(READY) $(PEERS)/.ready ## Our backup and restore beside the raw commands and others, as ratios (needs an engine)
+	@$(BIN)/python -m ansible_collections.pgfleet.backup.tests.benchmarks.run --peers $(PEERS) $(BENCHMARK_ARGS)
 
 .PHONY: image
 image: $(READY) ## Find, pull or build the PostgreSQL image of the container tests
@@ -83,6 +84,12 @@ docs: $(READY) ## Check the modules' documentation, the page of errors and the c
 clean: ## Remove everything that make has made here
 	@rm -rf .venv .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache collections tests/output
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is compared with. Without it the benchmark says what it leaves out.
+$(PEERS)/.ready: $(READY) tests/benchmarks/requirements.txt
+	@echo 'Preparing $(@D) (once)'
+	@rm -rf $(@D) && $(BIN)/python -m venv $(@D) && $(@D)/bin/python -m pip install -qq --disable-pip-version-check \
+		--requirement tests/benchmarks/requirements.txt && touch $@ || echo 'Some of it cannot be installed'
 
 # Made anew when the requirements change, so that nothing of the old ones stays behind.
 $(READY): requirements-dev.txt

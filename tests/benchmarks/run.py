@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: pgfleet maintainers
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``make benchmark``: our backup and restore beside the raw commands, in one run on one machine, as ratios.
+"""``make benchmark``: our backup and restore beside the raw commands and what others use, as ratios of one run.
 
-Times of different machines or days say little; the ratios of one run do. Every measurement runs several times in turn
-with the others, and the median counts.
+Times of different machines or days say little; the ratios of one run do. Every measurement is made several times, and
+the median counts.
 """
 
 from __future__ import annotations
@@ -14,132 +14,115 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ansible_collections.pgfleet.backup.tests.benchmarks.fixed import fixed_cost
-from ansible_collections.pgfleet.backup.tests.benchmarks.timing import Measured, command, median, module
-from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
+from ansible_collections.pgfleet.backup.tests.benchmarks.ours import Ours
+from ansible_collections.pgfleet.backup.tests.benchmarks.peers import CommunityPostgresql, all_peers
+from ansible_collections.pgfleet.backup.tests.benchmarks.raw import Raw
+from ansible_collections.pgfleet.backup.tests.benchmarks.table import Row, head, line, numbers
+from ansible_collections.pgfleet.backup.tests.benchmarks.timing import Measured, median
+from ansible_collections.pgfleet.backup.tests.benchmarks.workloads import SHOP, Workload, workload
 from ansible_collections.pgfleet.backup.tests.support.engine import Engine, connect
-from ansible_collections.pgfleet.backup.tests.support.image.build import ensure_image
+from ansible_collections.pgfleet.backup.tests.support.image.build import ImageError, ensure_image, ensure_image_of
 
-DATABASE = "shop"
-SETTINGS = ("-c", "fsync=on", "-c", "synchronous_commit=on", "-c", "full_page_writes=on", "-c", "max_wal_size=4GB",
-            "-c", "shared_buffers=256MB")
+MAJORS = (15, 17)
 
 
-class Row(NamedTuple):
-    """One comparison: ours against the usual way, and how much of its time ours may take (None: only shown)."""
+class Comparisons:
+    """Everything that is compared on one server."""
 
-    work: str
-    usual: str
-    ours: Measured
-    theirs: Measured
-    most: float | None
-
-    @property
-    def ratio(self) -> float:
-        return self.ours.seconds / self.theirs.seconds
-
-
-class Bench:
-    """A server in a container with the shop in it, and every way to dump and restore it."""
-
-    def __init__(self, server: PostgresContainer, folder: Path, times: int) -> None:
-        self.server = server
-        self.folder = folder
+    def __init__(self, work: Workload, venv: Path, times: int) -> None:
+        self.work = work
+        self.ours = Ours(work)
+        self.raw = Raw(work)
         self.times = times
-        self.major = int(server.sql("postgres", "SHOW server_version_num")[0]) // 10000
+        self.newer = work.major >= 16  # whose clients have zstd
+        self.peers = []
+        for peer in all_peers(work, venv):
+            missing = peer.absent() or ("" if work.client else f"the host has no client of PostgreSQL {work.major}")
+            if missing:
+                print(f"{peer.name} is left out: {missing}")
+            else:
+                self.peers.append(peer)
 
-    def fill(self, scale: int) -> int:
-        """Fill the shop; the bytes that it then has."""
-        self.server.sql("postgres", f"CREATE DATABASE {DATABASE}")
-        script = Path(__file__).with_name("shop.sql").read_text(encoding="utf-8")
-        self.server.sql(DATABASE, f"\\set scale {scale}\n{script}")
-        self.server.sql("postgres", "CHECKPOINT")
-        return int(self.server.sql(DATABASE, f"SELECT pg_database_size('{DATABASE}')")[0])
+    def one_large(self) -> Iterator[Row]:
+        """Backups and restores of the shop."""
+        usual, dumped = "docker exec pg_dump -Fc > file", self._median(self.raw.docker_dump)
+        backup = self._median(self.ours.backup)
+        yield Row("container backup, default options", usual, backup, dumped, 0.40 if self.newer else 0.55)
+        checked = self._median(partial(self.ours.backup, verify="checksum"))
+        yield Row("the same, verify: checksum", usual, checked, dumped, 0.28 if self.newer else 0.36)
+        clear = self._median(partial(self.ours.backup, compression="none"))
+        yield Row("the same, compression: none", "pg_dump -Fc -Z0 -f /tmp/x inside", clear, self._median(self.raw.limit), 1.10)
+        for peer in self.peers:
+            aim = (0.40 if self.newer else 0.55) if isinstance(peer, CommunityPostgresql) else None
+            yield from self._beside("container backup, default options", peer.name, backup, partial(peer.dump, [SHOP]), aim)
+        self.ours.backup()  # the newest set is one of default options again
+        restore = self._median(self.ours.restore)
+        yield Row("container restore, default options", "docker exec -i pg_restore < file", restore,
+                  self._median(self.raw.docker_restore), 0.65 if self.newer else 0.75)
+        for peer in self.peers:
+            if isinstance(peer, CommunityPostgresql):
+                yield from self._beside("container restore, default options", f"{peer.name} restore", restore, peer.restore, None)
+        if self.work.client:
+            outside = self._median(partial(self.ours.backup, outside=True))
+            yield Row("host backup, default options", "pg_dump -Fc > file", outside, self._median(self.raw.host_dump), 0.50)
+            yield Row("host restore, default options", "pg_restore -d db file",
+                      self._median(partial(self.ours.restore, outside=True)), self._median(self.raw.host_restore))
 
-    # -- the usual ways
+    def little(self) -> Iterator[Row]:
+        """Tasks that have little or nothing to do."""
+        community = next((peer for peer in self.peers if isinstance(peer, CommunityPostgresql)), None)
+        yield from fixed_cost(self.work, community, self.times)
 
-    def docker_dump(self, *switches: str) -> Measured:
-        target = self.folder / "usual.dump"
-        argv = ["docker", "exec", self.server.id, "pg_dump", "-U", "postgres", "-Fc", *switches, DATABASE]
-        return command(argv, output=target)
+    def many_small(self) -> Iterator[Row]:
+        """All databases of a server with many of them, the cluster's roles included in ours."""
+        ours, what = self._median(self.ours.backup_all), f"{len(self.work.databases)} small databases, all_databases"
+        yield Row(what, "docker exec pg_dump -Fc, each", ours, self._median(self.raw.docker_dump_all))
+        for peer in self.peers:
+            yield from self._beside(what, peer.name, ours, partial(peer.dump, self.work.databases), None)
 
-    def limit(self) -> Measured:
-        argv = ["docker", "exec", self.server.id, "pg_dump", "-U", "postgres", "-Fc", "-Z0", "-f", "/tmp/x", DATABASE]
-        return command(argv)
-
-    def host_dump(self) -> Measured:
-        argv = ["pg_dump", "-h", self.server.ip, "-U", "postgres", "-Fc", DATABASE]
-        return command(argv, output=self.folder / "host.dump", env={"PGPASSWORD": self.server.password})
-
-    def docker_restore(self) -> Measured:
-        self._fresh("usual")
-        argv = ["docker", "exec", "-i", self.server.id, "pg_restore", "-U", "postgres", "-d", "usual"]
-        return command(argv, source=self.folder / "usual.dump")
-
-    # -- ours
-
-    def backup(self, **options: Any) -> Measured:
-        measured, _result = module("pg_backup", self._wish(options))
-        return measured
-
-    def external_backup(self) -> Measured:
-        way = {"container": "", "login_host": self.server.ip, "login_password": self.server.password}
-        return self.backup(**way, instance="outside")
-
-    def restore(self) -> Measured:
-        self.server.sql("postgres", "DROP DATABASE IF EXISTS ours")
-        measured, _result = module("pg_restore", self._wish({"strategy": "create", "target_database": "ours"}))
-        return measured
-
-    def _wish(self, options: dict[str, Any]) -> dict[str, Any]:
-        last = {"retention": {"keep_last": 1}} if "strategy" not in options else {}
-        return {"container": self.server.name, "database": DATABASE, "backup_dir": self.folder / "sets", **last, **options}
-
-    def _fresh(self, database: str) -> None:
-        self.server.sql("postgres", f"DROP DATABASE IF EXISTS {database}")
-        self.server.sql("postgres", f"CREATE DATABASE {database} TEMPLATE template0")
-
-    # -- side by side
-
-    def compare(self) -> Iterator[Row]:
-        newer = self.major >= 16
-        raw = self._median(self.docker_dump)
-        name = "docker exec pg_dump -Fc > file"
-        yield Row("container backup, default options", name, self._median(self.backup), raw, 0.40 if newer else 0.55)
-        checked = self._median(lambda: self.backup(verify="checksum"))
-        yield Row("the same, verify: checksum", name, checked, raw, 0.28 if newer else 0.36)
-        yield Row("container backup, compression: none", "pg_dump -Fc -Z0 -f /tmp/x inside",
-                  self._median(lambda: self.backup(compression="none")), self._median(self.limit), 1.10)
-        self.server.shell("rm", "-f", "/tmp/x")
-        if self._host_client_fits():
-            yield Row("host backup, default options", "pg_dump -Fc > file",
-                      self._median(self.external_backup), self._median(self.host_dump), 0.50)
-        self.backup()
-        yield Row("container restore, default options", "docker exec -i pg_restore < file",
-                  self._median(self.restore), self._median(self.docker_restore), 0.65 if newer else 0.75)
-        yield from (Row(*compared) for compared in fixed_cost(self.server, self.folder, self.times))
+    def _beside(
+        self, what: str, name: str, ours: Measured, theirs: Callable[[], Measured], aim: float | None
+    ) -> Iterator[Row]:
+        try:
+            yield Row(what, name, ours, self._median(theirs), aim)
+        except (RuntimeError, OSError) as error:
+            print(f"{name} is left out: it failed: {error}")
 
     def _median(self, run: Callable[[], Measured]) -> Measured:
         return median(run, self.times)
 
-    def _host_client_fits(self) -> bool:
-        return Path(f"/usr/lib/postgresql/{self.major}/bin/pg_dump").exists()
 
-
-@contextmanager
-def bench(engine: Engine, image: str, times: int) -> Iterator[Bench]:
-    """A server and a folder for as long as the block lasts."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgfleet-benchmark-")))
-        name = f"pgfleet-benchmark-{os.getpid()}"
-        server = PostgresContainer(engine, image, name, command=SETTINGS)
-        yield Bench(stack.enter_context(server), folder, times)
+def measure(engine: Engine, image: str, wish: argparse.Namespace) -> dict[str, Any]:
+    """Everything on one server of that image, printed as it comes; the numbers for the JSON file."""
+    rows = []
+    with workload(engine, image, wish.peers) as work:
+        few = work.fill_shop(1)
+        small = Ours(work).backup()
+        work.drop(SHOP)
+        size = work.fill_shop(wish.scale)
+        print(f"\nPostgreSQL {work.major}, one database of {size / 2**20:.0f} MiB; {json.dumps(machine())}\n{head()}")
+        compared = Comparisons(work, wish.peers, wish.times)
+        for row in chain(compared.one_large(), compared.little()):
+            rows.append(row)
+            print(line(row), flush=True)
+        large = rows[0].ours
+        print(f"peak memory of the module: {small.memory:.0f} MiB for a database of {few / 2**20:.0f} MiB, "
+              f"{large.memory:.0f} MiB for one of {size / 2**20:.0f} MiB")
+        if wish.small:
+            together = work.fill_small(wish.small)
+            print(f"{wish.small} databases, {together / 2**20:.0f} MiB together")
+            for row in compared.many_small():
+                rows.append(row)
+                print(line(row), flush=True)
+        return {"postgresql": work.major, "bytes": size, "rows": numbers(rows), "memory": {
+            "bytes": [few, size], "mib": [small.memory, large.memory]}}
 
 
 def machine() -> dict[str, Any]:
@@ -148,42 +131,33 @@ def machine() -> dict[str, Any]:
             "python": platform.python_version(), "zstd": bool(shutil.which("zstd"))}
 
 
-def show(rows: list[Row]) -> None:
-    """The table, worst last to be seen first."""
-    print(f"{'work':<38} {'against':<34} {'ours':>8} {'theirs':>8} {'ratio':>6} {'aim':>5} {'size':>6} {'MiB':>5}")
-    for row in rows:
-        size = f"{row.ours.size / row.theirs.size:.2f}" if row.ours.size and row.theirs.size else ""
-        aim = "" if row.most is None else f"{row.most:.2f}"
-        late = "" if row.most is None or row.ratio <= row.most else "  missed"
-        print(f"{row.work:<38} {row.usual:<34} {row.ours.seconds:>7.2f}s {row.theirs.seconds:>7.2f}s "
-              f"{row.ratio:>6.2f} {aim:>5} {size:>6} {row.ours.memory:>5.0f}{late}")
+def images(given: list[str]) -> list[str]:
+    """Those asked for, else one of each version that can be had."""
+    found = list(given)
+    for major in () if given else MAJORS:
+        try:
+            found.append(ensure_image_of(major))
+        except ImageError as error:
+            print(f"PostgreSQL {major} is left out: {error}")
+    return found or [ensure_image()]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make benchmark", description=__doc__)
     parser.add_argument("--scale", type=int, default=100, help="100 is about 1 GB")
+    parser.add_argument("--small", type=int, default=100, metavar="N", help="how many small databases; 0 leaves them out")
     parser.add_argument("--times", type=int, default=3, help="how often everything is measured")
-    parser.add_argument("--image", help="a PostgreSQL image; found or built when it is not given")
+    parser.add_argument("--image", action="append", default=[], help="a PostgreSQL image; given twice, both are measured")
+    parser.add_argument("--peers", type=Path, default=Path("/nonexistent"), help="where requirements.txt was installed")
     parser.add_argument("--json", type=Path, help="where the numbers are written as well")
     wish = parser.parse_args()
     engine = connect(f"benchmark-{os.getpid()}")
     if isinstance(engine, str):
         print(f"make benchmark needs a container engine: {engine}", file=sys.stderr)
         return 1
-    with bench(engine, wish.image or ensure_image(), wish.times) as work:
-        size = work.fill(wish.scale)
-        print(f"PostgreSQL {work.major}, {size / 2**20:.0f} MiB, {json.dumps(machine())}")
-        rows = []
-        for row in work.compare():
-            rows.append(row)
-            show(rows[-1:])
-        print()
-        show(rows)
+    runs = [measure(engine, image, wish) for image in images(wish.image)]
     if wish.json:
-        numbers = [{**row._asdict(), "ours": row.ours._asdict(), "theirs": row.theirs._asdict(), "ratio": row.ratio}
-                   for row in rows]
-        wish.json.write_text(json.dumps({"machine": machine(), "postgresql": work.major, "bytes": size,
-                                         "rows": numbers}, indent=2) + "\n", encoding="utf-8")
+        wish.json.write_text(json.dumps({"machine": machine(), "runs": runs}, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
