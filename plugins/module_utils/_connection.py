@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._context import IN_CONTAINER, DbContext
 from ansible_collections.pgfleet.backup.plugins.module_utils._sql import conninfo
@@ -32,15 +32,18 @@ def connection_args(context: DbContext, database: Optional[str]) -> List[str]:
     return ["--no-password", "-d", conninfo(database, context.connect_params)]
 
 
-def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
-    """Where to connect, and as whom. Every route is named, so that nothing inherited can divert it."""
+def connection_env(context: DbContext, application_name: str, settings: Sequence[str] = ()) -> Dict[str, str]:
+    """Where to connect, and as whom. Every route is named, so that nothing inherited can divert it.
+
+    ``settings`` (``name=value``) are for the session, beside those that every session of ours has.
+    """
     env = {
         **plain_env(application_name),
         "PGHOST": context.socket or context.host,
         "PGPORT": str(context.port),
         "PGUSER": context.user,
         "PGCONNECT_TIMEOUT": _CONNECT_SECONDS,
-        "PGOPTIONS": _options(context),
+        "PGOPTIONS": _options(context, settings),
         "PGPASSWORD": context.password,
         "PGTARGETSESSIONATTRS": "any",
         "PGSSLMODE": context.tls.sslmode,
@@ -52,11 +55,11 @@ def connection_env(context: DbContext, application_name: str) -> Dict[str, str]:
     return {name: value for name, value in env.items() if value or name not in _OPTIONAL}
 
 
-def _options(context: DbContext) -> str:
+def _options(context: DbContext, more: Sequence[str]) -> str:
     """Settings of the session, which win over those of its role and database."""
     settings = _PINNED + ((_CHECK_INTERVAL,) if context.server_version_num >= _CHECK_INTERVAL_SINCE else ())
     settings += (_ENGLISH,) if context.superuser else ()
-    return " ".join("-c {0}".format(setting) for setting in settings)
+    return " ".join("-c {0}".format(setting) for setting in (*settings, *more))
 
 
 def plain_env(application_name: str) -> Dict[str, str]:

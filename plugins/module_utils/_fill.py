@@ -19,6 +19,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
 from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import UNKNOWN
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
+from ansible_collections.pgfleet.backup.plugins.module_utils._hurry import hurried
 from ansible_collections.pgfleet.backup.plugins.module_utils._own_folder import own_folder
 from ansible_collections.pgfleet.backup.plugins.module_utils._restore_scope import WHOLE, Scope
 from ansible_collections.pgfleet.backup.plugins.module_utils._script import adapted, protected
@@ -52,29 +53,37 @@ def fill(
     session: Session, database: str, dump: Dump, *, jobs: int, switches: Sequence[str], analyze: bool,
     scope: Scope = WHOLE,
 ) -> Filled:
-    """Restore a validated dump into a new ``database`` and analyze it. The first error that is not harmless ends it."""
+    """Restore a validated dump into a new ``database`` and analyze it. The first error that is not harmless ends it.
+
+    Its sessions are told to hurry; the database must be given its name by one that is not.
+    """
     executor = session.executor
     tolerance = Tolerance(executor.log.add)
     started = time.monotonic()
-    if dump.format == "plain":
-        source = adapted(
-            protected(executor.log.progress.count(dump.chunks()), restrict=executor.client.restricts),
-            server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
-        )
-        result = executor.run(
-            "psql", PSQL, database=database, source=source, on_stdout=ignore, on_line=tolerance, announce=True,
-            check=False,
-        )
-        tolerance.finish()
-        if result.status != 0:
-            executor.fail("psql", result)
-    else:
-        _pg_restore(session, database, dump, tolerance, jobs=jobs, switches=switches, scope=scope)
-    seconds = time.monotonic() - started
-    if analyze:
-        gather_statistics(session, database, dump, jobs=jobs, scope=scope)
+    with executor.told(hurried(session, dump, jobs)):
+        if dump.format == "plain":
+            _psql(session, database, dump, tolerance)
+        else:
+            _pg_restore(session, database, dump, tolerance, jobs=jobs, switches=switches, scope=scope)
+        seconds = time.monotonic() - started
+        if analyze:
+            gather_statistics(session, database, dump, jobs=jobs, scope=scope)
     entries = scope.entries if scope.entries is not None else dump.toc.entries if dump.toc else ()
     return Filled(len(entries), tolerance.tolerated, seconds)
+
+
+def _psql(session: Session, database: str, dump: Dump, tolerance: Tolerance) -> None:
+    executor = session.executor
+    source = adapted(
+        protected(executor.log.progress.count(dump.chunks()), restrict=executor.client.restricts),
+        server_version_num=session.context.server_version_num, left_out=tolerance.left_out,
+    )
+    result = executor.run(
+        "psql", PSQL, database=database, source=source, on_stdout=ignore, on_line=tolerance, announce=True, check=False
+    )
+    tolerance.finish()
+    if result.status != 0:
+        executor.fail("psql", result)
 
 
 def _pg_restore(

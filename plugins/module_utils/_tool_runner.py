@@ -76,6 +76,7 @@ class ToolRunner(ABC):
         self.work_id = run_id  # by which processes, sessions and folders are known to be of this work
         self.failure = failure
         self.deadline: Optional[float] = None
+        self._settings: Sequence[str] = ()
         self._ending = False
         self._halt: Optional[threading.Event] = None
 
@@ -261,6 +262,17 @@ class ToolRunner(ABC):
         finally:
             self.deadline, self._halt = before
 
+    @contextmanager
+    def told(self, settings: Sequence[str]) -> Iterator[None]:
+        """Inside, sessions are opened with these settings (``name=value``) of their own."""
+        if settings:
+            self.log.add("Sessions are told {0}".format(", ".join(settings)))
+        before, self._settings = self._settings, settings
+        try:
+            yield
+        finally:
+            self._settings = before
+
     def heed(self) -> None:
         """Raises ``Stopped`` once this part of a run need not be finished."""
         if self._halt is not None and self._halt.is_set():
@@ -304,7 +316,7 @@ class ToolRunner(ABC):
     def _env(self, database: Optional[str]) -> Dict[str, str]:
         if database is None:
             return plain_env(self.application_name)
-        return connection_env(self.context, self.application_name)
+        return connection_env(self.context, self.application_name, self._settings)
 
     @property
     def application_name(self) -> str:

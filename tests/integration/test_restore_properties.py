@@ -206,3 +206,31 @@ def test_a_missing_extension_is_named(local: Local, database: str) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
     result = local.restore(database=database, confirm=database).failed_with("INCOMPATIBLE_TARGET")
     assert "postgis" in result["msg"]
+
+
+# -- in a hurry -----------------------------------------------------------------------------------------------------
+
+
+def test_only_the_sessions_that_fill_a_database_are_told_to_hurry(local: Local, role: NewRole) -> None:
+    """What they were told is kept by a materialized view, which is filled by them."""
+    admin = role("LOGIN SUPERUSER")
+    local.server.sql("postgres", f"ALTER ROLE {admin} SET synchronous_commit TO local; ALTER ROLE {admin} SET maintenance_work_mem TO '2MB'")
+    local.create("hurried", """
+        CREATE TABLE noise AS SELECT n, (SELECT string_agg(decode(md5(n::text || k), 'hex'), '')
+            FROM generate_series(1, 2000) k) AS bytes FROM generate_series(1, 200) n;
+        SET synchronous_commit TO on;
+        CREATE MATERIALIZED VIEW told AS SELECT current_setting('synchronous_commit') AS commit,
+            pg_size_bytes(current_setting('maintenance_work_mem')) / 1024 AS memory;
+        ALTER DATABASE hurried SET synchronous_commit TO remote_write""")
+    ask = "SELECT name, setting FROM pg_settings WHERE name ~ 'synchronous_commit|maintenance_work_mem' ORDER BY 1"
+    assert local.server.sql("hurried", "SELECT commit FROM told") == ["on"]
+    before = local.server.sql("postgres", ask), _properties(local, "hurried")
+    local.back_up("hurried")
+    log = local.restore(database="hurried", confirm="hurried", keep_previous=0, login_user=admin).succeeded()["log"]
+    [(commit, memory)] = [row.split("|") for row in local.server.sql("hurried", "SELECT commit, memory FROM told")]
+    assert commit == "off"
+    assert int(memory) > 2048
+    assert f"Sessions are told synchronous_commit=off, maintenance_work_mem={memory}kB" in log
+    assert (local.server.sql("postgres", ask), _properties(local, "hurried")) == before
+    roles = local.server.sql("postgres", f"SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setrole = '{admin}'::regrole")
+    assert roles == ["synchronous_commit=local", "maintenance_work_mem=2MB"]
