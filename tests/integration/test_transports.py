@@ -155,3 +155,19 @@ def test_a_hostile_dump_reads_nothing_of_the_host(
     assert [path for path in backup_dir.rglob("*") if path.is_file() and path.name != ".lock"] == []
     assert secret.read_text() == "a secret of the host"
     assert server.shell("sh", "-c", "ls -A /tmp") == ""
+
+
+def test_a_dump_that_the_container_has_no_room_for_is_streamed(
+    postgres_container: Callable[..., PostgresContainer], backup_dir: Path
+) -> None:
+    server = postgres_container(tmpfs={"/tmp": "size=4m"})  # less than an empty database has
+    create_shop(server, "shop", size=10)
+    before = snapshot(functools.partial(server.sql, "shop"))
+    done = run_module("pg_backup", options(server, backup_dir)).succeeded()
+    [backup] = done["backups"]
+    assert (backup["format"], backup["verified"]) == ("custom", True)
+    assert "without parallel jobs" in backup["warnings"][0]
+    server.sql("shop", "DROP SCHEMA sales CASCADE")
+    run_module("pg_restore", options(server, backup_dir, confirm="shop")).succeeded()
+    assert differences(before, snapshot(functools.partial(server.sql, "shop"))) == []
+    assert server.shell("sh", "-c", "ls -A /tmp") == ""
