@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import List, Set
+from typing import List, Optional, Set
 from urllib.parse import quote
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._progress import Progress
@@ -43,8 +43,8 @@ class RunLog:
     ``progress`` is what is happening now.
     """
 
-    def __init__(self, redactor: Redactor) -> None:
-        self.progress = Progress()
+    def __init__(self, redactor: Redactor, progress: Optional[Progress] = None) -> None:
+        self.progress = progress or Progress()
         self._redactor = redactor
         self._lines: List[str] = []
         self._warnings: List[str] = []
@@ -61,7 +61,7 @@ class RunLog:
 
     def part(self) -> RunLog:
         """An empty log for work that goes on beside other work; :meth:`take` puts it where it belongs."""
-        return RunLog(self._redactor)
+        return RunLog(self._redactor, self.progress.part())
 
     def take(self, part: RunLog) -> None:
         """Add all of ``part``, its lines together."""

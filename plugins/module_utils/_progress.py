@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import Any, Callable, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 __all__ = ["UNKNOWN", "Expected", "Measure", "Progress", "read_by_children", "written_to"]
 
@@ -43,12 +43,18 @@ class _Step(NamedTuple):
 
 
 class Progress:
-    """The step that a run is at."""
+    """The step that a run is at; of parts that go on side by side, the one that has taken longest."""
 
     def __init__(self) -> None:
+        self._parts: List[Progress] = []
         self._step: Optional[_Step] = None
         self._passed = 0
         self._lock = threading.Lock()
+
+    def part(self) -> Progress:
+        """Of what goes on beside other work."""
+        self._parts.append(Progress())
+        return self._parts[-1]
 
     @contextmanager
     def step(
@@ -76,7 +82,8 @@ class Progress:
         """The step with its figures, None between steps."""
         step = self._step
         if step is None:
-            return None
+            seen = [part.look() for part in self._parts]
+            return max(filter(None, seen), key=lambda one: float(one["seconds"]), default=None)
         size: Optional[int] = self._passed or None
         tables: Optional[int] = None
         if step.measure is not None:

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ def test_a_step_is_what_happens_now_and_the_one_around_it_comes_back() -> None:
         with progress.step("verifying"):
             assert seen(progress)["bytes"] is None
     assert progress.look() is None
+
+
+def test_of_parts_the_one_is_shown_that_takes_longest() -> None:
+    progress = Progress()
+    small, large, idle = progress.part(), progress.part(), progress.part()
+    assert progress.look() is None
+    with large.step("dumping", "large"):
+        began = time.monotonic()
+        wait_until(lambda: time.monotonic() > began + 0.2)  # it is told in tenths of a second
+        with small.step("verifying", "small"):
+            assert seen(progress)["database"] == "large"
+    with small.step("verifying", "small"):
+        assert seen(progress)["database"] == "small"
+    assert idle.look() is None
 
 
 def test_what_cannot_be_measured_is_not_known() -> None:
