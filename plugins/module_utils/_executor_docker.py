@@ -27,18 +27,26 @@ __all__ = ["DockerPGExecutor"]
 
 _OUT = "out"
 _STAGING = "/tmp"  # noqa: S108  # the one folder that every image has; what we make in it has a name of its own
-# Ends every process of a run: they are told by PGAPPNAME, which pg_dump's parallel workers inherit. The values
+# Ends the processes of a run: they are told by PGAPPNAME, which pg_dump's parallel workers inherit. The values
 # travel as positional parameters. $1: application name, $2: signal (0 only counts); prints how many there were.
+# Only those are signalled that the engine has started; they end their workers. What has lost its parent is the child of
+# the container's first process, which is the server: it takes a child that a signal ended for a server process that has
+# crashed, and restarts, with everybody's sessions. Such a one ends by itself, or with its session.
 _SIGNAL_SCRIPT = """
 n=0
+ours() { tr '\\0' '\\n' 2>/dev/null <"/proc/$1/environ" | grep -qxF "PGAPPNAME=$2"; }
 for p in /proc/[0-9]*; do
-  if tr '\\0' '\\n' <"$p/environ" 2>/dev/null | grep -qxF "PGAPPNAME=$1"; then
-    kill -"$2" "${p#/proc/}" 2>/dev/null && n=$((n + 1))
-  fi
+  p=${p#/proc/}
+  ours "$p" "$1" || continue
+  n=$((n + 1))
+  parent=1
+  while read -r key value; do [ "$key" != PPid: ] || parent=$value; done 2>/dev/null <"/proc/$p/status"
+  [ "$parent" = 1 ] || ours "$parent" "$1" || kill -"$2" "$p" 2>/dev/null
 done
 echo "$n"
 """
-# Makes a folder ($1) that is gone when we are, killed or not: the script stays, and removes it when its stdin ends.
+# Makes a folder ($1) that is gone when we are, killed or not: the script stays, and removes it when its stdin ends. It
+# waits without a child, which would lose its parent when the script is ended, see above.
 # $2 is the secret by which the folder is known again from outside. First the script removes, and names, what was left
 # by runs of which no process is there any more. All are told by PGAPPNAME. Then it says how many blocks of 1024 bytes
 # are free there, if there is the tar that brings a dump over.
@@ -55,7 +63,7 @@ done
 mkdir -m 700 "$1" && (umask 077 && printf %s "$2" >"$1/.proof") || exit
 command -v tar >/dev/null && df -Pk "$1" | { read -r head; read -r disk all used free rest; echo "room $free"; }
 echo ready
-cat >/dev/null
+while read -r line; do :; done
 for attempt in 1 2 3 4 5; do  # somebody who was killed less thoroughly may still write into it
   rm -rf "$1" && break
   sleep 1

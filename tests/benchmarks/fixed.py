@@ -36,7 +36,7 @@ def fixed_cost(work: Workload, community: CommunityPostgresql | None, times: int
         args = {**community.arguments(EMPTY, "dump", community.folder / "empty.pgc")}
         theirs = community.venv.absolute() / "bin/python"
         dumped = median(lambda: _ansible(theirs, "community.postgresql.postgresql_db", args, work.environment), times)
-        yield Row("one empty database, with verify", f"{community.name}, dump from the host", made, dumped, 1.5)
+        yield Row("one empty database, with verify", f"{community.name}, a task", made, dumped, 1.5)
     work.drop(EMPTY)
 
 

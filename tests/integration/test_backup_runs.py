@@ -155,11 +155,12 @@ class _InContainer:
         }
 
     def left_behind(self) -> list[str]:
-        """Sessions, processes and staged files of a run."""
+        """Sessions, processes and staged files of a run, and a server that took its end for a crash of its own."""
         dumps = self.server.shell("sh", "-c", "grep -lz pg_dump /proc/[0-9]*/cmdline 2>/dev/null || true")
         staged = self.server.shell("sh", "-c", "ls -d /tmp/.pgfleet-* 2>/dev/null || true")
         own = [line for line in dumps.split() if "/self/" not in line]
-        return our_sessions(self.server) + [line for line in own if self._runs(line)] + staged.split()
+        crashes = [line for line in self.server.logs().splitlines() if "terminated by signal" in line]
+        return crashes + our_sessions(self.server) + [line for line in own if self._runs(line)] + staged.split()
 
     def _runs(self, file: str) -> bool:
         return "pg_dump" in self.server.shell("sh", "-c", 'cat "$1" 2>/dev/null || true', "sh", file).split("\0")[0]
