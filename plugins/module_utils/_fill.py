@@ -16,6 +16,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._archive import (
     Fingerprint,
     readable_archive,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive_toc import Toc
 from ansible_collections.pgfleet.backup.plugins.module_utils._encodings import UNKNOWN
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
@@ -39,6 +40,9 @@ _STATISTICS_SINCE = 18
 # (its SQLSTATE) and which statement it was. Never -1: it takes a cut stream for its end, and would commit half of it.
 PSQL = ("-X", "-q", "-b", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-f", "-")
 _MAX_NAMED_TABLES = 200
+# Side by side, pg_restore makes a trigger or foreign key as soon as the table that it is on has its data. It does not
+# know that those of a partitioned one are in its partitions: a trigger has fired for the last rows of a restore.
+_DATA_FIRST = (("--section=pre-data", "--section=data"), ("--section=post-data",))
 
 
 class Filled(NamedTuple):
@@ -91,17 +95,29 @@ def _pg_restore(
     scope: Scope,
 ) -> None:
     args = [*switches, *statistics_switches(session)]
+    parts: Sequence[Sequence[str]] = [()]
     if dump.format == "directory":
         args += ["-j", str(jobs)]
+        if jobs > 1 and dump.toc is not None and _has_tables_without_data(dump.toc):
+            parts = _DATA_FIRST
     executor = session.executor
     with archive(executor, dump, scope) as (more, source):
-        result = executor.run(
-            "pg_restore", args + more, database=database, source=source, on_line=tolerance, announce=True, check=False
-        )
-    tolerance.finish()
-    # Status 1 with nothing but harmless messages is a success; without any message it is not.
-    if result.status != 0 and (result.status != 1 or not tolerance.tolerated):
-        executor.fail("pg_restore", result)
+        for part in parts:
+            tolerated = len(tolerance.tolerated)
+            result = executor.run(
+                "pg_restore", [*args, *part, *more], database=database, source=source, on_line=tolerance, announce=True,
+                check=False,
+            )
+            tolerance.finish()
+            # Status 1 with nothing but harmless messages is a success; without any message it is not.
+            if result.status != 0 and (result.status != 1 or len(tolerance.tolerated) == tolerated):
+                executor.fail("pg_restore", result)
+
+
+def _has_tables_without_data(toc: Toc) -> bool:
+    """Partitioned ones above all, whose rows are those of their partitions."""
+    filled = {(entry.schema, entry.name) for entry in toc.entries if entry.kind == "TABLE DATA"}
+    return any(entry.kind == "TABLE" and (entry.schema, entry.name) not in filled for entry in toc.entries)
 
 
 @contextmanager

@@ -37,7 +37,10 @@ def restored(corpus: Local) -> Iterator[str]:
 def test_the_corpus_comes_back_on_the_host(corpus: Local, restored: str) -> None:
     backup = corpus.back_up("corpus")
     assert (backup["status"], backup["verified"]) == ("ok", True)
-    restore = corpus.restore(database="corpus", target_database=restored, strategy="create").succeeded()["restore"]
+    done = corpus.restore(database="corpus", target_database=restored, strategy="create", jobs=2).succeeded()
+    restore = done["restore"]
+    # A trigger on a partitioned table would otherwise be there, now and then, before the last of its partitions has its rows.
+    assert [line.count("--section=post-data") for line in done["log"] if "--section=" in line] == [0, 1]
     assert restore["warnings"] == [], "nothing had to be tolerated"
     assert differences(corpus.look("corpus"), corpus.look(restored)) == []
 
