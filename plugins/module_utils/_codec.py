@@ -155,6 +155,7 @@ def program_output(argv: List[str], source: Optional[Iterable[bytes]] = None) ->
     process = PopenProcess(argv, env=dict(os.environ), stdin=source is not None)
     frames = follow(process, source=source, timeout=None)
     message = b""
+    status = None
     try:
         while True:
             try:

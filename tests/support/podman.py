@@ -91,7 +91,8 @@ class Podman:
         config.write_text(f"[containers]\ndefault_ulimits = [{limits}]\n", encoding="utf-8")
         self._service = subprocess.Popen(
             [*self._command, "system", "service", "--time=0", self.url],
-            env={**os.environ, "CONTAINERS_CONF": str(config)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "CONTAINERS_CONF": str(config)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
         )
         deadline = time.monotonic() + READY_SECONDS
         while not (self._folder / "podman.sock").exists():
