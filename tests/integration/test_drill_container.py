@@ -15,7 +15,11 @@ from ansible_collections.pgfleet.backup.tests.support.engine import Engine
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 from ansible_collections.pgfleet.backup.tests.support.modules import RunningModule, run_module
 from ansible_collections.pgfleet.backup.tests.support.waiting import wait_until
+from docker.errors import NotFound
 from docker.models.containers import Container
+
+# Who drills sweeps what other drills left, and these tests leave things: one after another.
+pytestmark = pytest.mark.xdist_group("drills in containers")
 
 LABEL = "pgfleet.drill"
 ALIVE = "20260102T000000Z-here"
@@ -51,11 +55,13 @@ def drills(docker_engine: Engine) -> Iterator[Callable[[], list[Container]]]:
 @pytest.mark.parametrize("client", ["sdk", "cli"])
 def test_a_drill_in_a_container_of_its_own(
     client: str, server: PostgresContainer, wish: dict[str, Any], drills: Callable[[], list[Container]],
-    docker_engine: Engine, without_sdk: dict[str, str],
+    docker_engine: Engine, start_module: Callable[..., RunningModule], without_sdk: dict[str, str],
 ) -> None:
-    volumes = {volume.id for volume in docker_engine.client.volumes.list()}
     with docker_engine.watch_execs() as watch:
-        done = run_module("pg_restore", wish, env=without_sdk if client == "cli" else {}).succeeded()
+        running = start_module("pg_restore", wish, env=without_sdk if client == "cli" else {})
+        wait_until(drills)
+        volumes = [mount["Name"] for mount in drills()[0].attrs["Mounts"]]
+        done = running.finish().succeeded()
     assert done["context"]["engine_client"] == client
     verification = done["restore"]["verification"]
     assert (verification["result"], verification["rows"], verification["location"]) == ("ok", 1000, "container")
@@ -64,7 +70,10 @@ def test_a_drill_in_a_container_of_its_own(
     # The server itself was asked what it is, and nothing else was done there.
     assert not [command for command in watch.in_container(server.name) if command.startswith(("pg_restore", "tar"))]
     wait_until(lambda: drills() == [])
-    assert {volume.id for volume in docker_engine.client.volumes.list()} <= volumes
+    assert volumes
+    for volume in volumes:
+        with pytest.raises(NotFound):
+            docker_engine.client.volumes.get(volume)
 
 
 def test_it_has_no_network_and_is_taken_for_nobodys_server(
