@@ -41,7 +41,8 @@ def _made_earlier(path: str, by: timedelta) -> None:
 def test_a_folder_that_is_not_there_holds_nothing(backup_dir: Path) -> None:
     result = run_module("pg_backup_info", {"backup_dir": backup_dir}, env=NO_ENGINE).succeeded()
     assert (result["backups"], result["problems"]) == ([], [])
-    assert result["summary"] == {"count": 0, "bytes": 0, "newest": None, "oldest": None, "stale": [], "unverified": []}
+    assert result["summary"] == {"count": 0, "bytes": 0, "newest": None, "oldest": None, "stale": [], "unverified": [],
+                                 "suspicious": []}
     assert not backup_dir.exists()
 
 
