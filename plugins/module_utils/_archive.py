@@ -234,6 +234,8 @@ def _scan(
         code = classify(result.stderr, default="VERIFY_FAILED")
         raise BackupError(code, "pg_restore cannot read the archive to its end: {0}".format(
             (result.stderr.splitlines() or ["status {0}".format(result.status)])[0]))
+    for _chunk in source or ():
+        pass  # what the tool had no use for may be damaged too, and it may have ended before that was seen
     scanner.finish()
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())
 

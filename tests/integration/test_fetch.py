@@ -137,7 +137,7 @@ def test_root_by_a_sudo_password_brings_the_same_as_root(
 def test_a_host_that_dies_midway_costs_what_was_on_the_way_and_little_memory(
     tmp_path: Path, ssh_host: Callable[[], SshHost], ansible_playbook: Callable[..., CliResult]
 ) -> None:
-    made = write_set(tmp_path / "backups", content={"database.dump": os.urandom(MIB) * 300})
+    made = write_set(tmp_path / "backups", content={"database.dump": os.urandom(MIB) * 160})
     tasks = play(backup_dir=str(tmp_path / "backups"), dest=str(tmp_path / "dest"))
     ssh = ssh_host()
     with ThreadPoolExecutor(1) as thread:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.pgfleet.backup.plugins.module_utils._archive import identify, scan
+from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, identify, scan
 from ansible_collections.pgfleet.backup.plugins.module_utils._codec import decoded
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
@@ -25,6 +25,7 @@ from ansible_collections.pgfleet.backup.tests.support.compare import Snapshot, d
 from ansible_collections.pgfleet.backup.tests.support.embedded import EmbeddedServer
 from ansible_collections.pgfleet.backup.tests.support.local import Local
 from ansible_collections.pgfleet.backup.tests.support.shop import create_shop
+from ansible_collections.pgfleet.backup.tests.support.waiting import wait_until
 
 # What a reader of plain dumps could stumble over.
 TRICKY = r"""
@@ -140,6 +141,22 @@ def test_every_cut_and_every_flipped_byte_that_the_format_can_tell(
         assert refusal(executor, dump) in ("VERIFY_FAILED", "INVALID_BACKUP_FORMAT") or clear(dump) == dumps[0][form], place
     dump.write_bytes(whole)
     assert refusal(executor, dump) is None
+
+
+def test_damage_behind_all_that_the_tool_reads_is_seen(
+    executor: PgExecutor, tmp_path: Path, dumps: tuple[dict[str, bytes], Snapshot, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends before its input does, and may be gone when the damage comes to light."""
+    def chunks(_dump: Dump) -> Iterator[bytes]:
+        yield dumps[0]["tar"]
+        wait_until(lambda: subprocess.run(
+            ["pgrep", "-P", str(os.getpid()), "pg_restore"], check=False, stdout=subprocess.DEVNULL).returncode != 0)
+        yield b"\0" * 1024
+        raise BackupError("VERIFY_FAILED", "damaged at its very end")
+
+    (tmp_path / "dump").write_bytes(dumps[0]["tar"])
+    monkeypatch.setattr(Dump, "chunks", chunks)
+    assert refusal(executor, tmp_path / "dump") == "VERIFY_FAILED"
 
 
 def clear(dump: Path) -> bytes:

@@ -196,7 +196,7 @@ def _hit(scene: Scene, running: RunningModule, what: str, condition: str) -> Non
 def test_a_fault_in_the_middle_of_the_fill(scene: Scene, what: str) -> None:
     local = scene.local
     local.server.sql(scene.database, "CREATE TABLE naps (seconds float); INSERT INTO naps VALUES (0);" + SLOW_VIEW)
-    local.server.sql(scene.database, "UPDATE naps SET seconds = 20")
+    local.server.sql(scene.database, "UPDATE naps SET seconds = 8")
     local.back_up(scene.database)
     scene = scene._replace(old=local.look(scene.database))
     row = scene.row()

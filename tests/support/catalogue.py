@@ -220,7 +220,11 @@ QUERIES: dict[str, str] = {
         WHERE coalesce(o.schema, '') !~ '^(pg_|information_schema)' AND d.objoid >= 16384
             AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = d.classoid AND e.objid = d.objoid AND e.deptype = 'e')
         UNION ALL SELECT 'schema public', obj_description(oid) FROM pg_namespace WHERE nspname = 'public'""",
-    "security label": "SELECT DISTINCT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels WHERE objtype <> 'database'",
+    # The view shows those of every database's subscriptions.
+    "security label": """
+        SELECT DISTINCT concat_ws(' ', objtype, objname, provider), label FROM pg_seclabels WHERE objtype <> 'database'
+        AND (objtype <> 'subscription' OR objoid IN (SELECT s.oid FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+                                                     WHERE d.datname = current_database()))""",
     "database": f"""
         SELECT 'properties', concat_ws(' ', d.datdba::regrole, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
             coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
