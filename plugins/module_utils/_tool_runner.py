@@ -8,7 +8,7 @@ import copy
 import shlex
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import contextmanager
 from typing import (
     Callable,
@@ -24,6 +24,7 @@ from typing import (
     TypeVar,
 )
 
+from ansible_collections.pgfleet.backup.plugins.module_utils._bounded import Bounded
 from ansible_collections.pgfleet.backup.plugins.module_utils._clients import Client
 from ansible_collections.pgfleet.backup.plugins.module_utils._connection import (
     connection_args,
@@ -35,7 +36,6 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._guard import guard
 from ansible_collections.pgfleet.backup.plugins.module_utils._hold import Hold
 from ansible_collections.pgfleet.backup.plugins.module_utils._log import Redactor, RunLog
-from ansible_collections.pgfleet.backup.plugins.module_utils._parallel import Stopped
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
     StreamBroken,
     ToolProcess,
@@ -58,27 +58,26 @@ __all__ = ["ToolRunner"]
 R = TypeVar("R", bound="ToolRunner")
 
 
-class ToolRunner(ABC):
+class ToolRunner(Bounded):
     """Starts tools for one context, and ends them.
 
     ``failure`` is the code of the operation under way (``BACKUP_FAILED`` or ``RESTORE_FAILED``), used where nothing
-    more precise is known. ``deadline`` (``time.monotonic()``) bounds every tool once it is set.
+    more precise is known.
     """
 
     name: ClassVar[str]
     label: ClassVar[str]
 
     def __init__(self, context: DbContext, *, log: RunLog, redactor: Redactor, run_id: str, failure: str) -> None:
+        super().__init__()
         self.context = context
         self.log = log
         self.redactor = redactor
         self.run_id = run_id
         self.work_id = run_id  # by which processes, sessions and folders are known to be of this work
         self.failure = failure
-        self.deadline: Optional[float] = None
         self._settings: Sequence[str] = ()
         self._ending = False
-        self._halt: Optional[threading.Event] = None
 
     def part(self: R, name: str, log: RunLog, stop: threading.Event) -> R:
         """The same tools for one part of the run, in a thread of its own: nothing that ends one part ends another.
@@ -88,7 +87,7 @@ class ToolRunner(ABC):
         part = copy.copy(self)
         part.work_id = "{0}-{1}".format(self.work_id, name)
         part.log = log
-        part._halt = stop  # noqa: SLF001  # ours as well
+        part.halt_on(stop)
         return part
 
     # What a subclass knows: its client, how to start a tool, and how to end what it started.
@@ -157,7 +156,7 @@ class ToolRunner(ABC):
                 on_stdout=on_stdout or bounded(collected),
                 on_stderr=stderr.feed,
                 timeout=self._seconds_left(timeout),
-                check=self.heed if self._halt else None,
+                check=self.heed if self.may_halt else None,
             )
         except StreamBroken as error:
             self._end(process)
@@ -221,7 +220,7 @@ class ToolRunner(ABC):
 
         def chunks() -> Iterator[bytes]:
             frames = follow(
-                process, source=source, timeout=self._seconds_left(None), check=self.heed if self._halt else None
+                process, source=source, timeout=self._seconds_left(None), check=self.heed if self.may_halt else None
             )
             try:
                 status = yield from only_stdout(frames, stderr.feed)
@@ -242,27 +241,6 @@ class ToolRunner(ABC):
             process.close()
 
     @contextmanager
-    def time_limit(self, seconds: float) -> Iterator[None]:
-        """Bound everything that runs inside by ``seconds``; 0 means no bound."""
-        before = self.deadline
-        if seconds:
-            self.deadline = time.monotonic() + seconds
-        try:
-            yield
-        finally:
-            self.deadline = before
-
-    @contextmanager
-    def unlimited(self) -> Iterator[None]:
-        """Lift the bound for cleaning up, which must happen even when the time is over and the run is ended."""
-        before = self.deadline, self._halt
-        self.deadline = self._halt = None
-        try:
-            yield
-        finally:
-            self.deadline, self._halt = before
-
-    @contextmanager
     def told(self, settings: Sequence[str]) -> Iterator[None]:
         """Inside, sessions are opened with these settings (``name=value``) of their own."""
         if settings:
@@ -272,29 +250,6 @@ class ToolRunner(ABC):
             yield
         finally:
             self._settings = before
-
-    def heed(self) -> None:
-        """Raises ``Stopped`` once this part of a run need not be finished."""
-        if self._halt is not None and self._halt.is_set():
-            raise Stopped
-
-    def pause(self, seconds: float) -> None:
-        """Wait for something that takes its time, and heed meanwhile."""
-        if self._halt is None:
-            time.sleep(seconds)
-        elif self._halt.wait(seconds):
-            raise Stopped
-
-    def in_time(self, work: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """``chunks``, for work on the tools' files that is bounded as the tools are; ``work`` names it when it is not.
-
-        Raises ``BACKUP_TIMEOUT`` or ``RESTORE_TIMEOUT``, and as :meth:`heed`.
-        """
-        for chunk in chunks:
-            self.heed()
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                raise self._timed_out(work)
-            yield chunk
 
     # Inside.
 
@@ -349,12 +304,6 @@ class ToolRunner(ABC):
     @abstractmethod
     def _where(self) -> str:
         """``on the host`` or ``in container app``, for messages."""
-
-    def _seconds_left(self, timeout: Optional[float]) -> Optional[float]:
-        if self.deadline is None:
-            return timeout
-        left = max(self.deadline - time.monotonic(), 0.001)
-        return left if timeout is None else min(left, timeout)
 
     def _broke_off(self, tool: str, error: StreamBroken) -> BackupError:
         return BackupError(self.failure, "{0}: the stream broke off: {1}".format(tool, error), retryable=True)
