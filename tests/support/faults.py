@@ -8,7 +8,7 @@ the chosen one the chosen fault happens; everywhere else the real tool runs.
 
 from __future__ import annotations
 
-import shutil
+import itertools
 from pathlib import Path
 
 from ansible_collections.pgfleet.backup.tests.support.container import PostgresContainer
@@ -26,7 +26,7 @@ FAULTS = {
 
 _TOOLS = ("pg_dump", "pg_restore", "psql", "vacuumdb")
 _SCRIPT = r"""#!/bin/sh
-folder='@FOLDER@'
+folder=$(readlink -f '@FOLDER@')  # a tool of a run before, whose module was killed, goes on with its own
 tool='@BIN@'/${0##*/}
 case " $* $PGAPPNAME" in *" --version "*|*" ") exec "$tool" "$@" ;; esac  # what no session of ours is for
 input=/dev/null
@@ -73,6 +73,7 @@ class FaultyTools:
     def __init__(self, folder: Path, bin_dir: Path) -> None:
         self.path = f"{folder / 'bin'}:/usr/bin:/bin"
         self._calls = folder / "calls"
+        self._runs = itertools.count(1)
         (folder / "bin").mkdir(parents=True)
         text = _SCRIPT.replace("@FOLDER@", str(self._calls)).replace("@BIN@", str(bin_dir))
         for tool in _TOOLS:
@@ -83,9 +84,11 @@ class FaultyTools:
 
     def at(self, point: int, fault: str = "", lines: int = 0) -> None:
         """Forget the calls so far, and let call number ``point`` go wrong; 0 is none."""
-        shutil.rmtree(self._calls, ignore_errors=True)
-        self._calls.mkdir()
-        (self._calls / "fault").write_text(f"{point} {fault} {lines}\n", encoding="utf-8")
+        calls = self._calls.with_name(f"calls-{next(self._runs)}")
+        calls.mkdir()
+        (calls / "fault").write_text(f"{point} {fault} {lines}\n", encoding="utf-8")
+        self._calls.unlink(missing_ok=True)
+        self._calls.symlink_to(calls)
 
     def calls(self) -> list[str]:
         """What was called, in order: the arguments, and the input where there was one."""
@@ -108,6 +111,7 @@ class ContainerFaultyTools:
 
     def __init__(self, server: PostgresContainer) -> None:
         self._server = server
+        self._runs = itertools.count(1)
         bin_dir = "/usr/lib/postgresql/" + self._shell('echo "$PG_MAJOR"').strip() + "/bin"
         text = _SCRIPT.replace("@FOLDER@", self._FOLDER).replace("@BIN@", bin_dir)
         for tool in _TOOLS:  # in the folder that comes first on PATH
@@ -115,9 +119,8 @@ class ContainerFaultyTools:
         self.at(0)
 
     def at(self, point: int, fault: str = "", lines: int = 0) -> None:
-        # A tool whose module was killed may still write into it.
-        script = 'for try in 1 2 3 4 5; do rm -rf "$1" && break; sleep 1; done; mkdir "$1" && echo "$2" >"$1/fault"'
-        self._shell(script, self._FOLDER, f"{point} {fault} {lines}")
+        script = 'mkdir "$1" && echo "$2" >"$1/fault" && ln -sfn "$1" "$3"'
+        self._shell(script, f"{self._FOLDER}-{next(self._runs)}", f"{point} {fault} {lines}", self._FOLDER)
 
     def calls(self) -> list[str]:
         script = r'cd "$1"; n=1; while [ -d $n ]; do cat $n/argv $n/input 2>/dev/null; printf "\0"; n=$((n + 1)); done'
