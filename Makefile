@@ -21,7 +21,7 @@ PYTHONS := 3.13 3.12 3.11
 PYTEST_ARGS ?=
 # Such as "--scale 30 --times 1".
 BENCHMARK_ARGS ?=
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n auto
 
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export PYTHONPATH := $(COLLECTIONS)

@@ -69,10 +69,10 @@ def do_all(
     executor, transport = session.executor, session.executor.transport
     if len(works) == 1:
         alone = Outcome(works[0].name, executor.log)
-        _attempt(works[0], session, options, alone)
+        error = _attempt(works[0], session, options, alone)
         done(alone)
-        if alone.error is not None and not options.all_databases:
-            raise alone.error
+        if error is not None and not options.all_databases:
+            raise error
         return
     sizes = [work.size for work in works]
     jobs = shares(sizes, jobs=options.jobs, most=at_once(session, options, sizes))
@@ -93,11 +93,13 @@ def do_all(
             done(outcome)
 
 
-def _attempt(work: Work, session: Session, options: BackupOptions, outcome: Outcome) -> None:
+def _attempt(work: Work, session: Session, options: BackupOptions, outcome: Outcome) -> Optional[BackupError]:
     try:
         outcome.backup = work.do(session, options, outcome.pruned)
     except BackupError as error:
         outcome.error = error
+        return error
+    return None
 
 
 def some_failed(failed: Sequence[Mapping[str, Any]], succeeded: int) -> BackupError:

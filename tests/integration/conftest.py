@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +50,14 @@ def local(embedded_server: EmbeddedServer, backup_dir: Path, role: Callable[...,
     yield here
     for database in set(here.databases()) - before:
         embedded_server.sql("postgres", "DROP DATABASE IF EXISTS {0} WITH (FORCE)".format(quoted(database)))
+
+
+@pytest.fixture
+def drilling_alone() -> Iterator[None]:
+    """No other test drills in a container meanwhile: who does sweeps what other drills left, and tests leave things."""
+    with open(Path(tempfile.gettempdir()) / f"pgfleet-test-drills-{os.geteuid()}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture

@@ -18,8 +18,7 @@ from ansible_collections.pgfleet.backup.tests.support.waiting import wait_until
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-# Who drills sweeps what other drills left, and these tests leave things: one after another.
-pytestmark = pytest.mark.xdist_group("drills in containers")
+pytestmark = pytest.mark.usefixtures("drilling_alone")
 
 LABEL = "pgfleet.drill"
 ALIVE = "20260102T000000Z-here"

@@ -195,7 +195,7 @@ def test_in_place_the_safety_backup_is_encrypted_as_well(local: Local, secret: s
     local.server.sql("postgres", "DROP DATABASE sealed_later")
 
 
-@pytest.mark.xdist_group("drills in containers")
+@pytest.mark.usefixtures("drilling_alone")
 def test_in_a_container_globals_included(
     postgres_container: Callable[..., PostgresContainer], backup_dir: Path, key: Key
 ) -> None:
