@@ -308,10 +308,10 @@ class ToolRunner(Bounded):
     def _broke_off(self, tool: str, error: StreamBroken) -> BackupError:
         return BackupError(self.failure, "{0}: the stream broke off: {1}".format(tool, error), retryable=True)
 
-    def _timed_out(self, tool: str) -> BackupError:
+    def _timed_out(self, work: str) -> BackupError:
         code = "RESTORE_TIMEOUT" if self.failure == "RESTORE_FAILED" else "BACKUP_TIMEOUT"
         return BackupError(code, "{0} {1} did not end within the time allowed and was stopped".format(
-            tool, self._where()))
+            work, self._where()))
 
     def _clean(self, line: str) -> str:
         return self.redactor(line)
