@@ -10,16 +10,17 @@ import lzma
 import os
 import shutil
 import zlib
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
 from ansible_collections.pgfleet.backup.plugins.module_utils._process import (
-    STDOUT,
     PopenProcess,
     StreamBroken,
     ToolTimeout,
     follow,
 )
+from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import only_stdout
 
 __all__ = [
     "MEMBER_SUFFIXES", "ProgramFailed", "compression_in", "compression_of", "decoded", "decoded_as", "decoded_stream",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _CHUNK = 1 << 20
+_LAST = 8  # pieces of what a program says that are kept for a message
 _MEMORY = 128 << 20  # what decoding may take: a file's head says how much it wants, and anybody may have written it
 _MAGIC: Tuple[Tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip"),
@@ -153,27 +155,17 @@ class ProgramFailed(Exception):  # noqa: N818
 def program_output(argv: List[str], source: Optional[Iterable[bytes]] = None) -> Iterator[bytes]:
     """What a program prints, as it comes; ``source`` is fed to it. Raises ``ProgramFailed``, and OSError."""
     process = PopenProcess(argv, env=dict(os.environ), stdin=source is not None)
-    frames = follow(process, source=source, timeout=None)
-    message = b""
-    status = None
+    complaints: Deque[bytes] = deque(maxlen=_LAST)
     try:
-        while True:
-            try:
-                stream, chunk = next(frames)
-            except StopIteration as end:
-                status = end.value
-                break
-            if stream == STDOUT:
-                yield chunk
-            else:
-                message = (message + chunk)[-500:]
+        status = yield from only_stdout(follow(process, source=source, timeout=None), complaints.append)
     except (StreamBroken, ToolTimeout) as error:
         raise ProgramFailed(str(error)) from error
     finally:
         process.kill()
         process.close()
     if status != 0:
-        raise ProgramFailed(message.decode("utf-8", "replace").strip() or "status {0}".format(status))
+        message = b"".join(complaints)[-500:].decode("utf-8", "replace").strip()
+        raise ProgramFailed(message or "status {0}".format(status))
 
 
 def _by_program(path: str, program: str, more: List[str], source: Optional[Iterator[bytes]]) -> Iterator[bytes]:
