@@ -31,6 +31,7 @@ from ansible_collections.pgfleet.backup.plugins.module_utils._errors import Back
 from ansible_collections.pgfleet.backup.plugins.module_utils._executor import PgExecutor
 from ansible_collections.pgfleet.backup.plugins.module_utils._plain_scan import PlainScanner
 from ansible_collections.pgfleet.backup.plugins.module_utils._stderr import classify
+from ansible_collections.pgfleet.backup.plugins.module_utils._tool_output import OneReader
 
 __all__ = ["FORMAT_SWITCH", "Dump", "Fingerprint", "identify", "readable_archive", "scan", "scan_stream"]
 
@@ -67,6 +68,14 @@ class Dump(NamedTuple):
     compression: str
     toc: Optional[Toc]
     identity_file: str = ""
+
+    @property
+    def size(self) -> int:
+        """Its bytes on the disk. Raises OSError."""
+        if self.format != "directory":
+            return os.path.getsize(self.path)
+        with os.scandir(self.path) as entries:
+            return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes that a tool reads from its stdin."""
@@ -223,9 +232,10 @@ def _scan(
         (entry.copy_statement for entry in toc.entries if entry.kind == "TABLE DATA" and entry.copy_statement),
         toc.encoding,
     )
+    reader = OneReader(iter(source)) if source is not None else None
     # Definitions were read with the table of contents; the data section is everything else there is.
     result = executor.run(
-        "pg_restore", ["--section=data", "-f", "-"] + args, source=source, on_stdout=scanner.feed, check=False
+        "pg_restore", ["--section=data", "-f", "-"] + args, source=reader, on_stdout=scanner.feed, check=False
     )
     if result.status != 0:
         if result.status in (126, 127):
@@ -234,8 +244,10 @@ def _scan(
         code = classify(result.stderr, default="VERIFY_FAILED")
         raise BackupError(code, "pg_restore cannot read the archive to its end: {0}".format(
             (result.stderr.splitlines() or ["status {0}".format(result.status)])[0]))
-    for _chunk in source or ():
-        pass  # what the tool had no use for may be damaged too, and it may have ended before that was seen
+    # What the tool had no use for may be damaged too, and it may have ended before that was seen. Whoever fed it may
+    # still be waiting for more.
+    for _chunk in reader or ():
+        pass
     scanner.finish()
     return Fingerprint(scanner.tables, scanner.sequences, scanner.large_objects, toc.counts())
 

@@ -12,7 +12,6 @@ take no more than a quarter of it, and none gets less than it would have.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Mapping, Tuple
 
@@ -40,7 +39,7 @@ SELECT json_build_object(
 def hurried(session: Session, dump: Dump, jobs: int) -> Tuple[str, ...]:
     """The settings for the sessions that restore ``dump`` by so many jobs."""
     memory = 0
-    if session.server["superuser"] and _bytes(dump.path) >= _SMALL:  # nobody else may look
+    if session.server["superuser"] and dump.size >= _SMALL:  # nobody else may look
         try:
             memory = index_memory(session.executor.query_json(_MEMORY, database=session.maintenance_db), jobs)
         except BackupError as error:
@@ -57,10 +56,3 @@ def index_memory(answer: Mapping[str, Any], jobs: int) -> int:
     each = min([int(found.group(1)), *limits]) // (_PART * max(jobs, _USUAL_JOBS))
     wanted = min(each, _MOST)
     return wanted if wanted > answer["setting"] else 0
-
-
-def _bytes(path: str) -> int:
-    if not os.path.isdir(path):
-        return os.path.getsize(path)
-    with os.scandir(path) as entries:
-        return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)

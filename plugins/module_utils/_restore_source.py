@@ -118,15 +118,15 @@ class Source(NamedTuple):
         """The step of restoring it into ``database``, for those who watch."""
         drill = self.backup.drill if self.backup else None
         seconds = drill["seconds"] if drill and drill["result"] == "ok" else None
-        path, size = self.dump.path, None
+        size: Optional[int] = None
         measure: Optional[Measure] = None
         with suppress(OSError):  # that is for the restore to find out
             if self.dump.format == "directory":
                 if executor.writes_here:  # else what reads it is in a container
                     measure = _read_so_far
-                    size = sum(os.path.getsize(os.path.join(path, name)) for name in os.listdir(path))
+                    size = self.dump.size
             elif self.dump.compression == "none":
-                size = os.path.getsize(path)
+                size = self.dump.size
         return executor.log.progress.step(
             "restoring", database, measure=measure, expected=Expected(bytes=size, seconds=seconds))
 
@@ -189,8 +189,19 @@ def of_set(backup: BackupSet, identity_file: str = "") -> Source:
     if backup.encrypted and not dump.identity_file:  # then it is not what was put there
         raise BackupError("INVALID_BACKUP_FORMAT", "{0} is an encrypted backup, and its dump is not encrypted".format(
             backup.path))
-    content = _read(backup, PROPERTIES_FILE, identity_file) if backup.encrypted else None
-    return Source(dump, backup, None if content is None else json.loads(content.decode("utf-8")))
+    return Source(dump, backup, _sealed_properties(backup, identity_file) if backup.encrypted else None)
+
+
+def _sealed_properties(backup: BackupSet, identity_file: str) -> Optional[Mapping[str, Any]]:
+    content = _read(backup, PROPERTIES_FILE, identity_file)
+    if content is None:
+        return None
+    with suppress(ValueError):
+        properties = json.loads(content.decode("utf-8"))
+        if isinstance(properties, dict):
+            return properties
+    raise BackupError("INVALID_BACKUP_FORMAT", "{0}{1} in {2} does not hold properties".format(
+        PROPERTIES_FILE, ENCRYPTED_SUFFIX, backup.path))
 
 
 def _read(backup: BackupSet, name: str, identity_file: str) -> Optional[bytes]:

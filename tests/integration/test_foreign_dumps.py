@@ -11,10 +11,12 @@ import os
 import random
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.pgfleet.backup.plugins.module_utils import _process
 from ansible_collections.pgfleet.backup.plugins.module_utils._archive import Dump, identify, scan
 from ansible_collections.pgfleet.backup.plugins.module_utils._codec import decoded
 from ansible_collections.pgfleet.backup.plugins.module_utils._errors import BackupError
@@ -143,14 +145,19 @@ def test_every_cut_and_every_flipped_byte_that_the_format_can_tell(
     assert refusal(executor, dump) is None
 
 
+@pytest.mark.parametrize("late", [0, 0.5])
 def test_damage_behind_all_that_the_tool_reads_is_seen(
-    executor: PgExecutor, tmp_path: Path, dumps: tuple[dict[str, bytes], Snapshot, Path], monkeypatch: pytest.MonkeyPatch
+    executor: PgExecutor, tmp_path: Path, dumps: tuple[dict[str, bytes], Snapshot, Path], monkeypatch: pytest.MonkeyPatch,
+    late: float,
 ) -> None:
-    """It ends before its input does, and may be gone when the damage comes to light."""
+    """It ends before its input does, and may be gone when the damage comes to light, however late that is."""
+    monkeypatch.setattr(_process, "_FEEDER_GRACE", 0.1)
+
     def chunks(_dump: Dump) -> Iterator[bytes]:
         yield dumps[0]["tar"]
         wait_until(lambda: subprocess.run(
             ["pgrep", "-P", str(os.getpid()), "pg_restore"], check=False, stdout=subprocess.DEVNULL).returncode != 0)
+        time.sleep(late)
         yield b"\0" * 1024
         raise BackupError("VERIFY_FAILED", "damaged at its very end")
 
